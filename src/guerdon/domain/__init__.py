@@ -1,0 +1,1 @@
+"""Pure business meaning: no IO, no clock, no async, no logging."""

@@ -1,0 +1,141 @@
+"""A redemption, from what the caller asks to what is counted."""
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from guerdon.domain.identifiers import (
+    CustomerId,
+    OfferId,
+    ProductId,
+    RequestId,
+    TargetId,
+    TenantId,
+)
+from guerdon.domain.offers import OfferReference, ServiceType
+
+
+class Line(msgspec.Struct, frozen=True):
+    """What is bought: `quantity` pieces at `unit_price_minor` each. No product means none in particular."""
+
+    product_id: ProductId | None
+    quantity: int
+    unit_price_minor: int
+
+
+class RedeemCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """One intent to use one offer. `expected_paid_minor` refuses any other price (PRICE_CHANGED)."""
+
+    tenant_id: TenantId
+    request_id: RequestId
+    offer: OfferReference
+    customer_id: CustomerId
+    line: Line
+    currency: str
+    order_ref: str | None = None
+    service_type: ServiceType = ServiceType.BOTH
+    expected_paid_minor: int | None = None
+
+    def body_hash(self) -> bytes:
+        """SHA-256 (32 bytes) over the named business fields, defaults left out.
+
+        A field that is added later and left at its default keeps the hash, so that a retry
+        across an upgrade is still the same request.
+        """
+        fields = {
+            "offer_id": self.offer.offer_id and str(self.offer.offer_id),
+            "code": self.offer.code,
+            "customer_id": str(self.customer_id),
+            "product_id": self.line.product_id and str(self.line.product_id),
+            "quantity": self.line.quantity,
+            "unit_price_minor": self.line.unit_price_minor,
+            "currency": self.currency,
+            "order_ref": self.order_ref,
+            "service_type": None
+            if self.service_type is ServiceType.BOTH
+            else self.service_type.value,
+            "expected_paid_minor": self.expected_paid_minor,
+        }
+        said = {name: value for name, value in fields.items() if value is not None}
+        return hashlib.sha256(msgspec.json.encode(said, order="sorted")).digest()
+
+
+class Price(msgspec.Struct, frozen=True):
+    """A priced line in minor units: list_minor == discount_minor + paid_minor, all >= 0."""
+
+    list_minor: int
+    discount_minor: int
+    paid_minor: int
+
+
+class PricedLine(msgspec.Struct, frozen=True):
+    """A line with the price one offer version gives it, and by which of its targets (None: the whole offer).
+
+    `product_facts_version` is the version of the product's facts that the price was made by; None where
+    they did not matter.
+    """
+
+    price: Price
+    target_id: TargetId | None = None
+    target_max_uses: int | None = None
+    product_facts_version: int | None = None
+
+
+class RedemptionItem(msgspec.Struct, frozen=True):
+    """A command that the guards let pass: ready to be counted by the offer version that priced it."""
+
+    command: RedeemCommand
+    body_hash: bytes
+    offer_id: OfferId
+    offer_version: int
+    priced: PricedLine
+
+
+class Redemption(msgspec.Struct, frozen=True, kw_only=True):
+    """One counted use. (offer, slot, sequence) orders the effects on an offer without a gap.
+
+    `customer_use` is the customer's how-manieth use of the offer, revoked ones included.
+    """
+
+    request_id: RequestId
+    position: int
+    offer_id: OfferId
+    offer_version: int
+    slot: int
+    sequence: int
+    customer_id: CustomerId
+    customer_use: int
+    line: Line
+    price: Price
+    currency: str
+    order_ref: str | None
+    redeemed_at: datetime
+    revoked_at: datetime | None = None
+    revoke_reason: str | None = None
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """The answer to a command: its redemption, and whether it had been granted before."""
+
+    redemption: Redemption
+    replayed: bool
+
+
+class RevokeOutcome(StrEnum):
+    """What a revoke found."""
+
+    REVOKED = "revoked"
+    ALREADY_REVOKED = "already_revoked"
+    TOMBSTONED = "tombstoned"
+    """The request had not arrived; now it never redeems."""
+
+
+class Revocation(msgspec.Struct, frozen=True):
+    """The answer to a revoke; `redemption` is None for a tombstone."""
+
+    request_id: RequestId
+    outcome: RevokeOutcome
+    revoked_at: datetime
+    redemption: Redemption | None = None

@@ -1,0 +1,64 @@
+"""Every bound of the system: name (unit last), and why it is what it is."""
+
+# Batches: past 256 items a batch gains little (measured) and holds its locks longer.
+BATCH_ITEMS_MAX = 256
+# Batches in flight over all tenants of a process: each takes a connection; more than a few only queue on cores.
+BATCHES_IN_FLIGHT_MAX = 4
+# Items that may wait in a tenant's queue: about half a second of work; what comes on top is shed.
+QUEUE_ITEMS_MAX = 2048
+# The same while Redis is away: refusals then cost a locked batch each, so less may pile up.
+QUEUE_ITEMS_MAX_WITHOUT_REDIS = 1024
+# Items waiting over all tenants of a process: bounds its memory.
+QUEUE_ITEMS_TOTAL_MAX = 8192
+# Tries of one item within a call: stale versions, bisections of conflicts, lost acknowledgements.
+ATTEMPTS_MAX = 4
+# Seconds a shed caller is told to wait: long enough for a full queue to drain once.
+RETRY_AFTER_SECONDS = 0.5
+
+# Seconds a call may take when the caller names no deadline, and at most.
+DEADLINE_SECONDS_DEFAULT = 2.0
+DEADLINE_SECONDS_MAX = 30.0
+# Seconds a batch may take in Postgres before its connection is given up: bounds how long capacity is held.
+BATCH_SECONDS_MAX = 5.0
+# Milliseconds the locking function waits for a row lock; set by the function itself.
+LOCK_TIMEOUT_MILLISECONDS = 2000
+
+# Seconds a cached offer, product or key may be used without being read again.
+CATALOGUE_AGE_SECONDS_MAX = 10.0
+# Offers and products that a process keeps beside the active ones: bounds its memory against scans.
+CATALOGUE_MISSES_MAX = 10_000
+# Callers whose keys a process remembers.
+AUTHENTICATED_KEYS_MAX = 10_000
+
+# Seconds Redis may take before the item goes on without it (the breaker's budget).
+REDIS_TIMEOUT_SECONDS = 0.05
+# Seconds the breaker stays open before one call tries Redis again.
+REDIS_RETRY_SECONDS = 1.0
+# Seconds an offer's counters live in Redis untouched: bounds its memory.
+REDIS_COUNTERS_TTL_SECONDS = 3600
+
+# Bytes of one message: a full RedeemBatch or a push of 1,000 facts fits with room to spare.
+MESSAGE_BYTES_MAX = 1024 * 1024
+# Bytes of a call's metadata: a key, a trace and some slack.
+METADATA_BYTES_MAX = 16 * 1024
+# Items of one RedeemBatch.
+REDEEM_BATCH_ITEMS_MAX = 100
+# Facts in one push.
+FACTS_ITEMS_MAX = 1000
+# Rows on a page of a list: by default, and at most.
+PAGE_ROWS_DEFAULT = 50
+PAGE_ROWS_MAX = 1000
+
+# Pieces in one line, and minor units of one price: their product must stay exact in JSON as well.
+QUANTITY_PIECES_MAX = 1_000_000
+UNIT_PRICE_MINOR_MAX = 10**15
+# Minor units of a whole line: 2^53 - 1, the largest integer that every JSON reader keeps.
+LINE_AMOUNT_MINOR_MAX = 2**53 - 1
+
+# What one offer may list and how many rules it may have: a version is read and compiled as a whole.
+OFFER_TARGETS_MAX = 1000
+OFFER_ALLOWED_CUSTOMERS_MAX = 1000
+OFFER_ALLOWED_ROLES_MAX = 100
+OFFER_RULES_MAX = 64
+# Days a rule's window may reach back: bounds the daily rows a rule reads.
+RULE_WINDOW_DAYS_MAX = 366
