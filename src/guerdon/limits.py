@@ -2,7 +2,8 @@
 
 # Batches: past 256 items a batch gains little (measured) and holds its locks longer.
 BATCH_ITEMS_MAX = 256
-# Batches in flight over all tenants of a process: each takes a connection; more than a few only queue on cores.
+# Batches in flight over all tenants of a process: each takes a connection; more than a few only
+# queue on cores.
 BATCHES_IN_FLIGHT_MAX = 4
 # Items that may wait in a tenant's queue: about half a second of work; what comes on top is shed.
 QUEUE_ITEMS_MAX = 2048
@@ -18,10 +19,19 @@ RETRY_AFTER_SECONDS = 0.5
 # Seconds a call may take when the caller names no deadline, and at most.
 DEADLINE_SECONDS_DEFAULT = 2.0
 DEADLINE_SECONDS_MAX = 30.0
-# Seconds a batch may take in Postgres before its connection is given up: bounds how long capacity is held.
+# Seconds a batch may take in Postgres before its connection is given up: bounds how long capacity
+# is held.
 BATCH_SECONDS_MAX = 5.0
 # Milliseconds the locking function waits for a row lock; set by the function itself.
 LOCK_TIMEOUT_MILLISECONDS = 2000
+
+# Connections of one process: the batches in flight, look-ups beside them, and the control plane.
+POOL_CONNECTIONS_MAX = 10
+# Seconds to wait for a free connection: past it the call is shed rather than queued a second time.
+POOL_ACQUIRE_SECONDS_MAX = 1.0
+# Seconds a transaction may sit idle before Postgres ends it: a frozen server must not hold a lock
+# for long.
+IDLE_TRANSACTION_SECONDS_MAX = 5.0
 
 # Seconds a cached offer, product or key may be used without being read again.
 CATALOGUE_AGE_SECONDS_MAX = 10.0

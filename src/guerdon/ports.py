@@ -1,4 +1,5 @@
-"""What the planes need from outside, as protocols. The docstrings are the contract: every adapter keeps
+"""What the planes need from outside, as protocols. The docstrings are the contract: every adapter
+keeps
 them, and tests hold the adapters to them."""
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,8 @@ from guerdon.domain.tenants import Tenant
 class OfferCatalogue(Protocol):
     """Tenants, offers and product facts as the data plane reads them: cached, so possibly behind.
 
-    Whatever is decided by them is confirmed by Postgres, with the version it was decided by. A copy is at
+    Whatever is decided by them is confirmed by Postgres, with the version it was decided by. A
+    copy is at
     most one second behind while invalidation works, and never older than CATALOGUE_AGE_SECONDS_MAX.
     All methods may raise DependencyUnavailable.
     """
@@ -39,7 +41,8 @@ class OfferCatalogue(Protocol):
     async def product(self, tenant_id: TenantId, product_id: ProductId) -> Product:
         """The product's facts; an unknown product has facts_version 0 and no kind."""
 
-    async def forget_offer(self, tenant_id: TenantId, offer_id: OfferId, known_version: int) -> None:
+    async def forget_offer(self, tenant_id: TenantId, offer_id: OfferId, known_version: int) ->
+    None:
         """The caller saw another version than `known_version`: the next read loads the offer anew.
 
         Does nothing when the copy is of another version already.
@@ -63,7 +66,8 @@ class Probe(msgspec.Struct, frozen=True):
 class RuleResult(msgspec.Struct, frozen=True):
     """One rule's verdict. `actual` is None where a fact is missing; `problem` then says which.
 
-    Amounts are minor units, days are counts; `required` and `actual` are of one unit, named by `unit`.
+    Amounts are minor units, days are counts; `required` and `actual` are of one unit, named by
+    `unit`.
     """
 
     rule_key: str
@@ -99,7 +103,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counters(msgspec.Struct, frozen=True):
-    """An offer's committed counters after a batch. Of two, the one with the higher `sequence` is newer."""
+    """An offer's committed counters after a batch. Of two, the one with the higher `sequence` is
+    newer."""
 
     offer_id: OfferId
     version: int
@@ -112,7 +117,8 @@ class Counters(msgspec.Struct, frozen=True):
 
 
 class StaleVersion(msgspec.Struct, frozen=True):
-    """The item was priced by another version of its offer, or of its product's facts: price it again."""
+    """The item was priced by another version of its offer, or of its product's facts: price it
+    again."""
 
     offer_version: int | None
     product_facts_version: int | None
@@ -139,7 +145,8 @@ class RedemptionStore(Protocol):
         """Decide and count the items in their order, in one transaction, durably.
 
         Request ids must be distinct within a call. Grants happen wholly or not at all.
-        Raises OutcomeUnknown when the connection was lost after the statement was sent, LocksTimedOut
+        Raises OutcomeUnknown when the connection was lost after the statement was sent,
+        LocksTimedOut
         when locks were not to be had, DependencyUnavailable when nothing was sent or surely nothing
         happened, Defect for anything else: then nothing of the batch is committed.
         """
@@ -147,20 +154,24 @@ class RedemptionStore(Protocol):
     async def observe(
         self, tenant_id: TenantId, probes: Sequence[Probe], *, explain: bool
     ) -> Sequence[Observation]:
-        """Answer every probe by one snapshot, in order, locking nothing. `explain` fills rule_results."""
+        """Answer every probe by one snapshot, in order, locking nothing. `explain` fills
+        rule_results."""
 
     async def revoke(self, tenant_id: TenantId, request_id: RequestId, reason: str) -> Revocation:
-        """Give the use back, once; leave a tombstone when the request has not arrived. Idempotent."""
+        """Give the use back, once; leave a tombstone when the request has not arrived.
+        Idempotent."""
 
     async def find(self, tenant_id: TenantId, request_id: RequestId) -> Redemption | None:
         """The redemption of the request id; None when there is none or only a tombstone."""
 
-    async def list_page(self, tenant_id: TenantId, query: "RedemptionQuery") -> Sequence[Redemption]:
+    async def list_page(self, tenant_id: TenantId, query: "RedemptionQuery") ->
+    Sequence[Redemption]:
         """Newest first, at most `limit` rows, strictly older than `before` when it is given."""
 
 
 class RedemptionQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Exactly one of the first two is set; `order_ref` narrows by offer. `before` is the last row seen."""
+    """Exactly one of the first two is set; `order_ref` narrows by offer. `before` is the last row
+    seen."""
 
     customer_id: CustomerId | None = None
     offer_id: OfferId | None = None
@@ -184,7 +195,8 @@ class Road(IntEnum):
     TOTAL_SPENT = 1
     """Committed uses fill the total limit, as far as Redis knows: to the cheap confirmation."""
     CUSTOMER_SPENT = 2
-    """Committed uses fill the customer's limit, as far as Redis knows: to the cheap confirmation."""
+    """Committed uses fill the customer's limit, as far as Redis knows: to the cheap
+    confirmation."""
 
 
 class Admission(Protocol):
@@ -198,7 +210,8 @@ class Admission(Protocol):
 
     @property
     def available(self) -> bool:
-        """Whether Redis answers; without it the planes work under a smaller bound of concurrency."""
+        """Whether Redis answers; without it the planes work under a smaller bound of
+        concurrency."""
 
 
 class Caller(msgspec.Struct, frozen=True):

@@ -84,7 +84,8 @@ class DependencyUnavailable(GuerdonError):
 
 
 class OutcomeUnknown(GuerdonError):
-    """The commit's acknowledgement was lost and could not be resolved in time: retry the same request id."""
+    """The commit's acknowledgement was lost and could not be resolved in time: retry the same
+    request id."""
 
 
 class DeadlinePassed(GuerdonError):

@@ -1,4 +1,5 @@
-"""An offer as one of its versions says it: the compiled form that the cache keeps and the guards read."""
+"""An offer as one of its versions says it: the compiled form that the cache keeps and the guards
+read."""
 
 import unicodedata
 from datetime import datetime
@@ -78,7 +79,8 @@ class EligibilityLogic(StrEnum):
 
 
 class Discount(msgspec.Struct, frozen=True):
-    """`bps` for percentage (basis points, 0 to 10,000); `minor` for fixed_amount and fixed_price."""
+    """`bps` for percentage (basis points, 0 to 10,000); `minor` for fixed_amount and
+    fixed_price."""
 
     type: DiscountType
     bps: int | None = None
@@ -95,7 +97,8 @@ class BuyGet(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """One product, supplier's product or supplier that an offer lists: exactly one of the three ids is set.
+    """One product, supplier's product or supplier that an offer lists: exactly one of the three
+    ids is set.
 
     Its own price or percentage wins over the offer's discount and holds for whole groups of
     `offer_quantity` pieces. `max_uses` counts redemption lines of this target.
@@ -119,7 +122,8 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """One eligibility condition. `params` are as the rule catalogue keeps them: amounts in minor units."""
+    """One eligibility condition. `params` are as the rule catalogue keeps them: amounts in minor
+    units."""
 
     rule_key: str
     rule_type: str
@@ -185,7 +189,8 @@ class OfferReference(msgspec.Struct, frozen=True):
 
 
 class OfferDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """What an admin writes: an offer's whole content but for what the system gives (version, times)."""
+    """What an admin writes: an offer's whole content but for what the system gives (version,
+    times)."""
 
     offer: Offer
     allowed_customers: tuple[CustomerId, ...] = ()

@@ -24,7 +24,8 @@ class SupplierLink(msgspec.Struct, frozen=True):
 
 
 class Product(msgspec.Struct, frozen=True):
-    """Facts of one product. `facts_version` grows with every change of them; 0 means the product is unknown."""
+    """Facts of one product. `facts_version` grows with every change of them; 0 means the product
+    is unknown."""
 
     product_id: ProductId
     facts_version: int

@@ -18,7 +18,8 @@ from guerdon.domain.offers import OfferReference, ServiceType
 
 
 class Line(msgspec.Struct, frozen=True):
-    """What is bought: `quantity` pieces at `unit_price_minor` each. No product means none in particular."""
+    """What is bought: `quantity` pieces at `unit_price_minor` each. No product means none in
+    particular."""
 
     product_id: ProductId | None
     quantity: int
@@ -26,7 +27,8 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class RedeemCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """One intent to use one offer. `expected_paid_minor` refuses any other price (PRICE_CHANGED)."""
+    """One intent to use one offer. `expected_paid_minor` refuses any other price
+    (PRICE_CHANGED)."""
 
     tenant_id: TenantId
     request_id: RequestId
@@ -71,9 +73,11 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class PricedLine(msgspec.Struct, frozen=True):
-    """A line with the price one offer version gives it, and by which of its targets (None: the whole offer).
+    """A line with the price one offer version gives it, and by which of its targets (None: the
+    whole offer).
 
-    `product_facts_version` is the version of the product's facts that the price was made by; None where
+    `product_facts_version` is the version of the product's facts that the price was made by; None
+    where
     they did not matter.
     """
 
@@ -84,7 +88,8 @@ class PricedLine(msgspec.Struct, frozen=True):
 
 
 class RedemptionItem(msgspec.Struct, frozen=True):
-    """A command that the guards let pass: ready to be counted by the offer version that priced it."""
+    """A command that the guards let pass: ready to be counted by the offer version that priced
+    it."""
 
     command: RedeemCommand
     body_hash: bytes

@@ -1,4 +1,5 @@
-"""Refusals: definite business noes. The order of the members is the order of precedence, the same in
+"""Refusals: definite business noes. The order of the members is the order of precedence, the same
+in
 redeem_v1.sql, in docs/errors.md and in the tests: of several reasons a caller hears the first."""
 
 from enum import IntEnum
@@ -37,7 +38,8 @@ class RefusalReason(IntEnum):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """One no, with the values that its message names (never customer ids or other personal data)."""
+    """One no, with the values that its message names (never customer ids or other personal
+    data)."""
 
     reason: RefusalReason
     details: dict[str, str | int] = {}

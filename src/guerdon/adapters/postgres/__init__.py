@@ -1,0 +1,1 @@
+"""Postgres through asyncpg: stores, migrations, errors."""

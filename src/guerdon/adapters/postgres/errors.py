@@ -1,0 +1,78 @@
+"""The one place that knows SQLSTATEs and constraint names: driver errors to errors of ours.
+
+25006 (read only), 57P0x (shut down) and 08xxx (connection) tell that the server we speak to cannot
+write any more; the connection that met one is closed, so a failed-over pool empties itself.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from guerdon.domain.errors import (
+    CodeAlreadyUsed,
+    Conflict,
+    Defect,
+    DependencyUnavailable,
+    GuerdonError,
+    OutcomeUnknown,
+)
+from guerdon.ports import LocksTimedOut
+
+GRANTS_COLLIDED = "GD001"
+"""Raised by redeem_v1: another transaction committed a request id first. Send the batch again."""
+
+_CONSTRAINTS: dict[str, type[GuerdonError]] = {"offers_live_code": CodeAlreadyUsed}
+_RETRYABLE = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
+_NOT_WRITABLE = (
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.DiskFullError,
+    asyncpg.OutOfMemoryError,
+    asyncpg.CannotConnectNowError,
+)
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    ConnectionError,
+    OSError,
+    TimeoutError,
+    asyncio.TimeoutError,
+)
+
+
+@contextmanager
+def translated(*, sent: bool) -> Iterator[None]:
+    """Turn driver errors into ours. `sent` tells whether a statement may have reached the server:
+    a connection lost after that leaves the outcome unknown."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise _from_server(error, sent=sent) from error
+    except _LOST as error:
+        raise _lost(sent=sent) from error
+
+
+def _from_server(error: asyncpg.PostgresError, *, sent: bool) -> Exception:
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return LocksTimedOut()
+    if isinstance(error, _RETRYABLE) or error.sqlstate == GRANTS_COLLIDED:
+        return Conflict()
+    if isinstance(error, _NOT_WRITABLE):
+        return DependencyUnavailable()
+    if isinstance(error, _LOST):
+        return _lost(sent=sent)
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return DependencyUnavailable()
+    mapped = _CONSTRAINTS.get(getattr(error, "constraint_name", None) or "")
+    return mapped() if mapped else Defect(f"{error.sqlstate}")
+
+
+def _lost(*, sent: bool) -> GuerdonError:
+    return OutcomeUnknown() if sent else DependencyUnavailable()

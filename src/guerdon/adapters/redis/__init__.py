@@ -1,0 +1,1 @@
+"""Redis: hints and copies, never the truth."""
