@@ -41,8 +41,9 @@ class OfferCatalogue(Protocol):
     async def product(self, tenant_id: TenantId, product_id: ProductId) -> Product:
         """The product's facts; an unknown product has facts_version 0 and no kind."""
 
-    async def forget_offer(self, tenant_id: TenantId, offer_id: OfferId, known_version: int) ->
-    None:
+    async def forget_offer(
+        self, tenant_id: TenantId, offer_id: OfferId, known_version: int
+    ) -> None:
         """The caller saw another version than `known_version`: the next read loads the offer anew.
 
         Does nothing when the copy is of another version already.
@@ -164,8 +165,9 @@ class RedemptionStore(Protocol):
     async def find(self, tenant_id: TenantId, request_id: RequestId) -> Redemption | None:
         """The redemption of the request id; None when there is none or only a tombstone."""
 
-    async def list_page(self, tenant_id: TenantId, query: "RedemptionQuery") ->
-    Sequence[Redemption]:
+    async def list_page(
+        self, tenant_id: TenantId, query: "RedemptionQuery"
+    ) -> Sequence[Redemption]:
         """Newest first, at most `limit` rows, strictly older than `before` when it is given."""
 
 
