@@ -1,0 +1,1 @@
+"""Tasks of `./dev` that are longer than a few lines."""

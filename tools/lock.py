@@ -1,0 +1,30 @@
+"""`./dev lock`: pins requirements/*.in, with hashes, for every platform and Python version.
+
+The files name no package index, so that a machine behind a mirror installs from them as well.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
+OLDEST_PYTHON = "3.11"
+
+
+def main() -> int:
+    extra = sys.argv[1:]
+    # The order matters: dev.in is constrained by what runtime.txt has just pinned.
+    return compile_pins("runtime", extra) or compile_pins("dev", extra)
+
+
+def compile_pins(name: str, extra: list[str]) -> int:
+    """Keeps present pins where they still fit; `./dev lock --upgrade` takes the newest."""
+    print(f"requirements/{name}.in -> requirements/{name}.txt", flush=True)
+    command = ["uv", "pip", "compile", "--universal", "--python-version", OLDEST_PYTHON]
+    options = ["--generate-hashes", "--no-emit-index-url", "--no-header", "--quiet", *extra]
+    files = [f"requirements/{name}.in", "--output-file", f"requirements/{name}.txt"]
+    return subprocess.call([*command, *options, *files], cwd=REQUIREMENTS.parent)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
