@@ -307,7 +307,9 @@ class Operator(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
     operator_id: _builtins.str
-    """The operator. Example: "64d1f75e-00e4-4d9c-af27-fef057501700"."""
+    """The operator; never all zeros, which stands for every operator in the sums that rules read.
+    Example: "64d1f75e-00e4-4d9c-af27-fef057501700".
+    """
     name: _builtins.str
     """Its name. Example: "MTN"."""
     deleted: _builtins.bool
