@@ -72,3 +72,6 @@ OFFER_ALLOWED_ROLES_MAX = 100
 OFFER_RULES_MAX = 64
 # Days a rule's window may reach back: bounds the daily rows a rule reads.
 RULE_WINDOW_DAYS_MAX = 366
+
+# Pieces in stock below which a quote says LOW_STOCK: few enough that waiting may mean missing out.
+LOW_STOCK_PIECES = 10

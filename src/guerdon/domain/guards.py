@@ -1,0 +1,339 @@
+"""The guards that need only the command and a snapshot: offer, product, tenant and the time.
+
+They run in the order of RefusalReason, from OFFER_NOT_FOUND to PRICE_CHANGED, so of several reasons
+the caller hears the first. What they say is provisional: Postgres confirms a refusal before it is
+sent, and the locking function compares the versions of offer and product that a price was made by.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import assert_never
+
+import msgspec
+
+from guerdon import limits
+from guerdon.domain import pricing
+from guerdon.domain.offers import (
+    REDEEMABLE_STATUSES,
+    Offer,
+    ProductScope,
+    ServiceType,
+    Target,
+)
+from guerdon.domain.products import Product, ProductKind
+from guerdon.domain.redemption import Line, Price, PricedLine, RedeemCommand
+from guerdon.domain.refusals import Refusal, RefusalReason
+from guerdon.domain.tenants import PriceSource, Tenant
+
+
+class StockNotice(StrEnum):
+    """What a quote says of a product's stock; it limits nothing by itself (requirements, Stock)."""
+
+    LOW_STOCK = "LOW_STOCK"
+    OUT_OF_STOCK = "OUT_OF_STOCK"
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """An offer that nobody named and that the guards let pass, with the price it gives."""
+
+    offer: Offer
+    priced: PricedLine
+
+
+def decide(
+    command: RedeemCommand,
+    offer: Offer | None,
+    product: Product | None,
+    tenant: Tenant,
+    now: datetime,
+) -> PricedLine | Refusal:
+    """The line's price under the offer, or the first reason against it.
+
+    `product` is read only where `needs_product` says so; None then counts as an unknown product. An
+    inactive product is covered by no offer whose product facts matter.
+    """
+    if offer is None or offer.deleted:
+        return _refuse_unknown_offer(command)
+    facts = _relevant_facts(command.line, offer, product, tenant)
+    return (
+        _refuse_state(offer, now)
+        or _refuse_terms(command, offer)
+        or _decide_line(command, offer, facts, tenant)
+    )
+
+
+def needs_product(offer: Offer, tenant: Tenant) -> bool:
+    """Whether the facts of the line's product matter for the decision or the price."""
+    return (
+        tenant.stock_limits
+        or tenant.price_source is PriceSource.CATALOGUE
+        or offer.product_scope in (ProductScope.OPERATOR_PRODUCTS, ProductScope.SUPPLIER_PRODUCTS)
+        or any(target.product_id is None for target in offer.targets)
+    )
+
+
+def rank_candidates(
+    command: RedeemCommand,
+    offers: Iterable[Offer],
+    product: Product | None,
+    tenant: Tenant,
+    now: datetime,
+) -> list[Candidate]:
+    """The offers that apply by themselves and give this line a discount, the best first.
+
+    Best is: largest discount, then higher priority, then earlier end, then lower id (requirements,
+    Several offers). Whether the customer may have them is for Postgres to say: the first that it
+    lets pass is the one. An expected price does not narrow the choice.
+    """
+    unnamed = msgspec.structs.replace(command, expected_paid_minor=None)
+    candidates = _candidates(unnamed, offers, product, tenant, now)
+    return sorted(candidates, key=_rank)
+
+
+def best_offer(candidates: Sequence[Candidate]) -> Candidate | None:
+    """The best of candidates in any order; None when there are none."""
+    return min(candidates, key=_rank, default=None)
+
+
+def stock_notice(product: Product, quantity: int) -> StockNotice | None:
+    """What a quote tells of the product's stock for so many pieces; None: enough, or not known."""
+    stock = product.stock_quantity
+    if stock is None:
+        return None
+    if stock < quantity:
+        return StockNotice.OUT_OF_STOCK
+    return StockNotice.LOW_STOCK if stock < limits.LOW_STOCK_PIECES else None
+
+
+def _relevant_facts(
+    line: Line, offer: Offer, product: Product | None, tenant: Tenant
+) -> Product | None:
+    """The facts to decide by: None where they do not matter or the line names no product."""
+    if line.product_id is None or not needs_product(offer, tenant):
+        return None
+    return product if product is not None else Product(line.product_id, facts_version=0)
+
+
+def _refuse(reason: RefusalReason, offer: Offer, **details: str | int) -> Refusal:
+    return Refusal(reason, {"offer_id": str(offer.offer_id), **details})
+
+
+def _refuse_unknown_offer(command: RedeemCommand) -> Refusal:
+    # Codes get one uniform answer, so a guess learns nothing from it.
+    offer_id = command.offer.offer_id
+    details: dict[str, str | int] = {} if offer_id is None else {"offer_id": str(offer_id)}
+    return Refusal(RefusalReason.OFFER_NOT_FOUND, details)
+
+
+def _refuse_state(offer: Offer, now: datetime) -> Refusal | None:
+    if offer.status not in REDEEMABLE_STATUSES:
+        return _refuse(RefusalReason.OFFER_NOT_ACTIVE, offer, status=offer.status.value)
+    if offer.starts_at is not None and now < offer.starts_at:
+        return _refuse(RefusalReason.OFFER_NOT_STARTED, offer, starts_at=_rfc3339(offer.starts_at))
+    if offer.ends_at is not None and now >= offer.ends_at:
+        return _refuse(RefusalReason.OFFER_ENDED, offer, ends_at=_rfc3339(offer.ends_at))
+    return None
+
+
+def _refuse_terms(command: RedeemCommand, offer: Offer) -> Refusal | None:
+    asked, covered = command.service_type, offer.service_type
+    if ServiceType.BOTH not in (asked, covered) and asked is not covered:
+        return _refuse(
+            RefusalReason.SERVICE_TYPE_NOT_COVERED,
+            offer,
+            requested=asked.value,
+            covered=covered.value,
+        )
+    if command.currency != offer.currency:
+        return _refuse(
+            RefusalReason.CURRENCY_NOT_COVERED,
+            offer,
+            requested=command.currency,
+            covered=offer.currency,
+        )
+    return None
+
+
+def _decide_line(
+    command: RedeemCommand, offer: Offer, facts: Product | None, tenant: Tenant
+) -> PricedLine | Refusal:
+    line = command.line
+    targets = _matching_targets(offer, line, facts)
+    if not _is_covered(offer, facts, targets):
+        product = {} if line.product_id is None else {"product_id": str(line.product_id)}
+        return _refuse(RefusalReason.PRODUCT_NOT_COVERED, offer, **product)
+    choice = _choose_target(offer, targets, line, tenant)
+    if isinstance(choice, Refusal):
+        return choice
+    return (
+        _refuse_stock(line, offer, facts, tenant)
+        or _refuse_amount(offer, choice.price)
+        or _refuse_unit_price(command, offer, facts, tenant)
+        or _refuse_changed_price(command, offer, choice.price)
+        or _with_facts_version(choice, facts)
+    )
+
+
+def _with_facts_version(priced: PricedLine, facts: Product | None) -> PricedLine:
+    if facts is None:
+        return priced
+    return msgspec.structs.replace(priced, product_facts_version=facts.facts_version)
+
+
+def _matching_targets(offer: Offer, line: Line, facts: Product | None) -> list[Target]:
+    """The offer's targets for the line's product, of the best rank that has any.
+
+    A product listed itself wins over a supplier's product, and that over a supplier.
+    """
+    if not offer.targets or line.product_id is None:
+        return []
+    product_id = line.product_id
+    own = [target for target in offer.targets if target.product_id == product_id]
+    if own or facts is None or not facts.suppliers:
+        return own
+    links = {link.supplier_product_id for link in facts.suppliers}
+    suppliers = {link.supplier_id for link in facts.suppliers}
+    return [target for target in offer.targets if target.supplier_product_id in links] or [
+        target for target in offer.targets if target.supplier_id in suppliers
+    ]
+
+
+def _is_covered(offer: Offer, facts: Product | None, targets: Sequence[Target]) -> bool:
+    if facts is not None and not facts.active:
+        return False
+    match offer.product_scope:
+        case ProductScope.ALL:
+            return True
+        case ProductScope.LISTED:
+            return bool(targets)
+        case ProductScope.OPERATOR_PRODUCTS:
+            return facts is not None and facts.kind is ProductKind.OPERATOR
+        case ProductScope.SUPPLIER_PRODUCTS:
+            return facts is not None and bool(facts.suppliers)
+        case _:
+            assert_never(offer.product_scope)
+
+
+def _choose_target(
+    offer: Offer, targets: Sequence[Target], line: Line, tenant: Tenant
+) -> PricedLine | Refusal:
+    """Of targets of one rank, that which lets the quantity pass and is cheapest; then the lower id.
+
+    When none lets it pass: the refusal that is first in the order of reasons, then of the lower id.
+    """
+    if len(targets) <= 1:
+        return _price_target(offer, targets[0] if targets else None, line, tenant)
+    by_id = sorted(targets, key=lambda target: target.target_id.int)
+    answers = [_price_target(offer, target, line, tenant) for target in by_id]
+    prices = [answer for answer in answers if isinstance(answer, PricedLine)]
+    if prices:
+        return min(prices, key=lambda priced: priced.price.paid_minor)
+    refusals = [answer for answer in answers if isinstance(answer, Refusal)]
+    return min(refusals, key=lambda refusal: refusal.reason)
+
+
+def _price_target(
+    offer: Offer, target: Target | None, line: Line, tenant: Tenant
+) -> PricedLine | Refusal:
+    refusal = _refuse_quantity(offer, target, line)
+    if refusal is not None:
+        return refusal
+    price = pricing.price_line(offer, target, line, tenant)
+    if target is None:
+        return PricedLine(price)
+    return PricedLine(price, target.target_id, target.max_uses)
+
+
+def _refuse_quantity(offer: Offer, target: Target | None, line: Line) -> Refusal | None:
+    quantity = line.quantity
+    quantity_min = pricing.pieces_min(offer, target)
+    if quantity < quantity_min:
+        return _refuse(
+            RefusalReason.QUANTITY_TOO_LOW, offer, quantity=quantity, quantity_min=quantity_min
+        )
+    quantity_max = None if target is None else target.max_quantity_per_purchase
+    if quantity_max is not None and quantity > quantity_max:
+        return _refuse(
+            RefusalReason.QUANTITY_TOO_HIGH, offer, quantity=quantity, quantity_max=quantity_max
+        )
+    return None
+
+
+def _refuse_stock(
+    line: Line, offer: Offer, facts: Product | None, tenant: Tenant
+) -> Refusal | None:
+    if not tenant.stock_limits or facts is None or facts.stock_quantity is None:
+        return None
+    if stock_notice(facts, line.quantity) is not StockNotice.OUT_OF_STOCK:
+        return None
+    return _refuse(
+        RefusalReason.OUT_OF_STOCK,
+        offer,
+        product_id=str(facts.product_id),
+        quantity=line.quantity,
+        stock_quantity=facts.stock_quantity,
+    )
+
+
+def _refuse_amount(offer: Offer, price: Price) -> Refusal | None:
+    amount_max = limits.LINE_AMOUNT_MINOR_MAX
+    if price.list_minor <= amount_max:
+        return None
+    return _refuse(RefusalReason.AMOUNT_TOO_LARGE, offer, amount_max_minor=amount_max)
+
+
+def _refuse_unit_price(
+    command: RedeemCommand, offer: Offer, facts: Product | None, tenant: Tenant
+) -> Refusal | None:
+    """Refuses a price other than the catalogue's where that is the list price.
+
+    A product without a list price, and a line without a product, have nothing to compare with.
+    """
+    if tenant.price_source is not PriceSource.CATALOGUE:
+        return None
+    asked = (command.line.unit_price_minor, command.currency)
+    details: dict[str, str | int] = {"unit_price_minor": asked[0], "currency": asked[1]}
+    if facts is not None and facts.list_price_minor is not None and facts.currency is not None:
+        if asked == (facts.list_price_minor, facts.currency):
+            return None
+        details["catalogue_price_minor"] = facts.list_price_minor
+        details["catalogue_currency"] = facts.currency
+    return _refuse(RefusalReason.PRICE_MISMATCH, offer, **details)
+
+
+def _refuse_changed_price(command: RedeemCommand, offer: Offer, price: Price) -> Refusal | None:
+    expected = command.expected_paid_minor
+    if expected is None or expected == price.paid_minor:
+        return None
+    return _refuse(
+        RefusalReason.PRICE_CHANGED,
+        offer,
+        expected_paid_minor=expected,
+        paid_minor=price.paid_minor,
+    )
+
+
+def _candidates(
+    command: RedeemCommand,
+    offers: Iterable[Offer],
+    product: Product | None,
+    tenant: Tenant,
+    now: datetime,
+) -> Iterator[Candidate]:
+    for offer in offers:
+        if not offer.applies_by_itself:
+            continue
+        decision = decide(command, offer, product, tenant, now)
+        if isinstance(decision, PricedLine) and decision.price.discount_minor > 0:
+            yield Candidate(offer, decision)
+
+
+def _rank(candidate: Candidate) -> tuple[int, int, datetime, int]:
+    offer = candidate.offer
+    ends_at = offer.ends_at or datetime.max.replace(tzinfo=UTC)
+    return -candidate.priced.price.discount_minor, -offer.priority, ends_at, offer.offer_id.int
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
