@@ -72,6 +72,37 @@ OFFER_ALLOWED_ROLES_MAX = 100
 OFFER_RULES_MAX = 64
 # Days a rule's window may reach back: bounds the daily rows a rule reads.
 RULE_WINDOW_DAYS_MAX = 366
+# Days an account may be old for the rule new_user: a century, so that only nonsense is refused.
+RULE_ACCOUNT_AGE_DAYS_MAX = 36_500
+# What a rule may count up to: fits the integers of the rollups.
+RULE_COUNT_MAX = 10**9
 
 # Pieces in stock below which a quote says LOW_STOCK: few enough that waiting may mean missing out.
 LOW_STOCK_PIECES = 10
+
+# Seconds a stopping worker lets its calls finish: two batches and their retries, and less than the
+# half minute that orchestrators give before they kill.
+DRAIN_SECONDS_MAX = 15.0
+# Seconds on top before the supervisor kills a worker that does not end by itself.
+WORKER_END_SECONDS_MAX = 5.0
+# Seconds a worker may take from its start until it serves, before it is replaced.
+WORKER_START_SECONDS_MAX = 60.0
+# Seconds before a worker that ended is started again: doubled with each failure, between these.
+WORKER_RESTART_SECONDS_MIN = 0.1
+WORKER_RESTART_SECONDS_MAX = 10.0
+# Seconds a worker must have served for its next failure to count as the first again.
+WORKER_STEADY_SECONDS = 30.0
+# Bytes of one message between supervisor and worker: settings are a few kilobytes.
+WORKER_MESSAGE_BYTES_MAX = 64 * 1024
+# Seconds between two proofs that a worker can write, and for how long a proof counts.
+WRITE_PROOF_SECONDS = 1.0
+WRITE_PROOF_AGE_SECONDS_MAX = 5.0
+# Rows that proofs are written to, so that many workers do not wait for each other.
+WRITE_PROOF_SLOTS = 64
+# Seconds a port may still be held by workers whose killed supervisor is being replaced.
+PORT_WAIT_SECONDS_MAX = 3.0
+# Seconds a scrape or health check may take to send its request.
+MONITOR_REQUEST_SECONDS_MAX = 5.0
+# Seconds between two exports of metrics to an OpenTelemetry collector, and for one export.
+METRICS_EXPORT_SECONDS = 15.0
+METRICS_EXPORT_SECONDS_MAX = 5.0
