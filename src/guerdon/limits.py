@@ -13,6 +13,9 @@ QUEUE_ITEMS_MAX_WITHOUT_REDIS = 1024
 QUEUE_ITEMS_TOTAL_MAX = 8192
 # Tries of one item within a call: stale versions, bisections of conflicts, lost acknowledgements.
 ATTEMPTS_MAX = 4
+# Seconds before a batch is sent again, growing with the square of the tries: a restart of Postgres
+# is not waited out here, since the caller's own retry does that better.
+RESEND_SECONDS_MIN = 0.05
 # Seconds a shed caller is told to wait: long enough for a full queue to drain once.
 RETRY_AFTER_SECONDS = 0.5
 
@@ -33,10 +36,18 @@ POOL_ACQUIRE_SECONDS_MAX = 1.0
 # for long.
 IDLE_TRANSACTION_SECONDS_MAX = 5.0
 
+# Milliseconds an edit waits for its offer's lock. Waiters are served in turn, so a second is enough
+# on the hottest offer; what waits longer met a stuck holder.
+EDIT_LOCK_TIMEOUT_MILLISECONDS = 3000
+
 # Seconds a cached offer, product or key may be used without being read again.
 CATALOGUE_AGE_SECONDS_MAX = 10.0
 # Offers and products that a process keeps beside the active ones: bounds its memory against scans.
 CATALOGUE_MISSES_MAX = 10_000
+# Offers in one read of the catalogue: each side then works for a few milliseconds at a time.
+CATALOGUE_READ_ITEMS_MAX = 500
+# Seconds after which a copy is checked again beside the calls that use it: at most half its age.
+CATALOGUE_CHECK_SECONDS = 5.0
 # Callers whose keys a process remembers.
 AUTHENTICATED_KEYS_MAX = 10_000
 
@@ -65,6 +76,8 @@ UNIT_PRICE_MINOR_MAX = 10**15
 # Minor units of a whole line: 2^53 - 1, the largest integer that every JSON reader keeps.
 LINE_AMOUNT_MINOR_MAX = 2**53 - 1
 
+# What a limit on uses may be at most: the wire and the usage rows count in 32 bits.
+OFFER_USES_MAX = 2**31 - 1
 # What one offer may list and how many rules it may have: a version is read and compiled as a whole.
 OFFER_TARGETS_MAX = 1000
 OFFER_ALLOWED_CUSTOMERS_MAX = 1000

@@ -4,13 +4,14 @@ them, and tests hold the adapters to them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from enum import IntEnum
-from typing import Protocol
+from enum import IntEnum, StrEnum
+from typing import Protocol, Self
+from uuid import UUID
 
 import msgspec
 
 from guerdon.domain.identifiers import CustomerId, OfferId, ProductId, RequestId, TargetId, TenantId
-from guerdon.domain.offers import Offer, OfferReference
+from guerdon.domain.offers import Offer, OfferDraft, OfferReference, OfferStatus
 from guerdon.domain.products import Product
 from guerdon.domain.redemption import Redemption, RedemptionItem, Revocation
 from guerdon.domain.refusals import Refusal
@@ -48,6 +49,9 @@ class OfferCatalogue(Protocol):
 
         Does nothing when the copy is of another version already.
         """
+
+    async def forget_unknown(self, tenant_id: TenantId, reference: OfferReference) -> None:
+        """The caller saw that an offer of this name exists: the next read looks for it anew."""
 
     async def forget_product(self, tenant_id: TenantId, product_id: ProductId) -> None:
         """The caller saw other facts: the next read loads the product anew."""
@@ -92,6 +96,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     offer_version: int | None = None
     """None: no such live offer."""
     product_facts_version: int = 0
+    sequence: int = 0
+    """Of the offer's counter: the counts below are those after this effect."""
     total_used: int = 0
     total_limit: int | None = None
     target_used: int = 0
@@ -158,9 +164,13 @@ class RedemptionStore(Protocol):
         """Answer every probe by one snapshot, in order, locking nothing. `explain` fills
         rule_results."""
 
-    async def revoke(self, tenant_id: TenantId, request_id: RequestId, reason: str) -> Revocation:
-        """Give the use back, once; leave a tombstone when the request has not arrived.
-        Idempotent."""
+    async def revoke(
+        self, tenant_id: TenantId, request_id: RequestId, reason: str
+    ) -> tuple[Revocation, Counters | None]:
+        """Give the use back, once; leave a tombstone when the request has not arrived. Idempotent.
+
+        Also answers the offer's counters after it; None for a tombstone.
+        """
 
     async def find(self, tenant_id: TenantId, request_id: RequestId) -> Redemption | None:
         """The redemption of the request id; None when there is none or only a tombstone."""
@@ -204,11 +214,13 @@ class Road(IntEnum):
 class Admission(Protocol):
     """Redis' early hint. Absent, empty, slow or wrong, it costs speed only."""
 
-    async def sort(self, tenant_id: TenantId, items: Sequence[RedemptionItem]) -> Sequence[Road]:
-        """A road for each item, in order; all LIKELY when Redis cannot be asked. Never raises."""
+    async def sort(
+        self, tenant_id: TenantId, uses: Sequence[tuple[OfferId, CustomerId]]
+    ) -> Sequence[Road]:
+        """A road for each use, in order; all LIKELY when Redis cannot be asked. Never raises."""
 
-    async def record(self, tenant_id: TenantId, counters: Sequence[Counters]) -> None:
-        """Tell what is committed; the higher sequence wins. Never raises."""
+    def record(self, tenant_id: TenantId, counters: Sequence[Counters]) -> None:
+        """Tell soon what is committed; the higher sequence wins. Never raises, never waits."""
 
     @property
     def available(self) -> bool:
@@ -229,3 +241,203 @@ class Authenticator(Protocol):
 
     async def authenticate(self, presented_key: str) -> Caller:
         """Raises Unauthenticated with its reason, or DependencyUnavailable."""
+
+
+class KeyProof(msgspec.Struct, frozen=True):
+    """What decides whether a presented API key is good. `seconds_left` None: it never expires."""
+
+    secret_hash: bytes
+    scopes: frozenset[str]
+    revoked: bool
+    seconds_left: float | None
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key without its secret."""
+
+    tenant_id: TenantId
+    key_id: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class ApiKeyStore(Protocol):
+    """API keys and the hashes of their secrets. All methods may raise DependencyUnavailable."""
+
+    async def find_proof(self, tenant_id: TenantId, key_id: str) -> KeyProof | None:
+        """None when there is no such key, or its tenant is deleted."""
+
+    async def create(self, key: ApiKey, secret_hash: bytes) -> ApiKey:
+        """Keep the key; answers it with the database's `created_at`.
+
+        ExpiryPassed when `expires_at` is not after that.
+        """
+
+    async def list_page(
+        self, tenant_id: TenantId, before: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[ApiKey]:
+        """Newest first, at most `limit`, strictly after the (created_at, key id) of the last seen."""
+
+    async def revoke(self, tenant_id: TenantId, key_id: str) -> ApiKey | None:
+        """End the key, once; announced in the same transaction. None when there is no such key."""
+
+
+class ExpiryPassed(Exception):
+    """A key was to expire before it began."""
+
+
+class OfferStamp(msgspec.Struct, frozen=True):
+    """Tells one version of an offer from every other, also from one of the same number in another
+    history of the database (as after a restore from a backup)."""
+
+    version: int
+    updated_at: datetime
+
+
+class StampedOffer(msgspec.Struct, frozen=True):
+    """An offer as Postgres said it, and the version that it is."""
+
+    offer: Offer
+    updated_at: datetime
+
+    @property
+    def stamp(self) -> OfferStamp:
+        """What to compare with list_live_stamps."""
+        return OfferStamp(self.offer.version, self.updated_at)
+
+
+class OfferReader(Protocol):
+    """Postgres as the caches read it. All methods may raise DependencyUnavailable."""
+
+    async def read_tenant(self, tenant_id: TenantId) -> Tenant:
+        """NotFound("tenant") when there is none or it is deleted."""
+
+    async def list_live_stamps(self, tenant_id: TenantId) -> Mapping[OfferId, OfferStamp]:
+        """The tenant's scheduled and active offers; NotFound("tenant") as above."""
+
+    async def read_offers(
+        self, tenant_id: TenantId, offer_ids: Sequence[OfferId]
+    ) -> Sequence[StampedOffer]:
+        """The offers in any status, in no order; unknown and deleted ones are left out."""
+
+    async def find_offer_by_code(self, tenant_id: TenantId, code: str) -> StampedOffer | None:
+        """The live offer that has the normalised code, in any status."""
+
+    async def read_products(
+        self, tenant_id: TenantId, product_ids: Sequence[ProductId]
+    ) -> Sequence[Product]:
+        """The products in no order; unknown ones are left out, deleted ones have nothing but
+        their facts_version."""
+
+
+class OfferShelf(Protocol):
+    """Redis' copy of compiled live offers, so that a new process need not ask Postgres for all."""
+
+    async def fetch(
+        self, tenant_id: TenantId, stamps: Mapping[OfferId, OfferStamp]
+    ) -> Sequence[StampedOffer]:
+        """Those offers that are kept whole and have exactly the wanted stamp. Never raises."""
+
+    async def store(self, tenant_id: TenantId, offers: Sequence[StampedOffer]) -> None:
+        """Keep the offers; of two the higher version stays. Never raises."""
+
+
+class OfferRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An offer as its owner sees it. `targets_used` counts the live uses of targets with max_uses."""
+
+    draft: OfferDraft
+    used: int = 0
+    targets_used: Mapping[TargetId, int] = {}
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class OfferStore(Protocol):
+    """Offers as admins read and write them. All methods may raise DependencyUnavailable."""
+
+    async def find(self, tenant_id: TenantId, offer_id: OfferId) -> OfferRecord | None:
+        """None when it is unknown or deleted."""
+
+    async def list_page(
+        self,
+        tenant_id: TenantId,
+        status: OfferStatus | None,
+        before: tuple[datetime, OfferId] | None,
+        limit: int,
+    ) -> Sequence[OfferRecord]:
+        """Newest first, at most `limit`, strictly after the (created_at, offer id) last seen."""
+
+    async def create(self, draft: OfferDraft, created_by: str) -> OfferRecord:
+        """Write version 1, its counter and what it said. Durable and announced when it returns.
+
+        CodeAlreadyUsed; OfferAlreadyExists when the id is taken; OutcomeUnknown.
+        """
+
+    async def replace(
+        self, draft: OfferDraft, *, current: OfferRecord, changed_by: str
+    ) -> OfferRecord:
+        """Write the version after `current`, of which `draft` was made, under the offer's lock.
+
+        A barrier: once it returns, no redemption commits under an earlier version. Raises
+        VersionPassed when `current` is no longer in force, NotFound("offer") when it was deleted,
+        CodeAlreadyUsed, LocksTimedOut, OutcomeUnknown; nothing is written then, but for the last.
+        """
+
+
+class VersionPassed(Exception):
+    """Somebody else wrote the offer meanwhile; read it again."""
+
+
+class ChangeKind(StrEnum):
+    """What a change is about, as the announcement spells it."""
+
+    OFFER = "offer"
+    PRODUCT = "product"
+    TENANT = "tenant"
+    KEY = "key"
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Something was committed that caches may hold. Its text goes over NOTIFY and Redis pub/sub.
+
+    `subject` is an offer's or product's id, "*" for all products, a key id, or the tenant's id.
+    """
+
+    kind: ChangeKind
+    tenant_id: TenantId
+    subject: str
+    version: int
+
+    def text(self) -> str:
+        """`<kind> <tenant> <subject> <version>`."""
+        return f"{self.kind} {self.tenant_id} {self.subject} {self.version}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The change that a text tells; None for anything else."""
+        try:
+            kind, tenant, subject, version = text.split(" ")
+            return cls(ChangeKind(kind), TenantId(UUID(tenant)), subject, int(version))
+        except ValueError:
+            return None
+
+
+class ChangePublisher(Protocol):
+    """The second, quicker way by which servers hear of a commit; NOTIFY is the first."""
+
+    async def publish(self, changes: Sequence[Change]) -> None:
+        """Tell the other servers. Never raises."""
+
+
+class ChangeSink(Protocol):
+    """A cache that hears of changes. Its methods return at once and never raise."""
+
+    def apply(self, change: Change) -> None:
+        """Something changed: what is held of it is not used again."""
+
+    def forget_all(self) -> None:
+        """Changes may have been missed: nothing that is held is used again."""

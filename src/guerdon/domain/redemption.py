@@ -26,19 +26,26 @@ class Line(msgspec.Struct, frozen=True):
     unit_price_minor: int
 
 
-class RedeemCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """One intent to use one offer. `expected_paid_minor` refuses any other price
-    (PRICE_CHANGED)."""
+class Purchase(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of one purchase, as guards and prices look at it.
+
+    `currency` is that of its amounts; `expected_paid_minor` refuses any other price (PRICE_CHANGED).
+    """
 
     tenant_id: TenantId
+    line: Line
+    currency: str
+    service_type: ServiceType = ServiceType.BOTH
+    expected_paid_minor: int | None = None
+
+
+class RedeemCommand(Purchase, frozen=True, kw_only=True):
+    """One intent of one customer to use one offer for a purchase."""
+
     request_id: RequestId
     offer: OfferReference
     customer_id: CustomerId
-    line: Line
-    currency: str
     order_ref: str | None = None
-    service_type: ServiceType = ServiceType.BOTH
-    expected_paid_minor: int | None = None
 
     def body_hash(self) -> bytes:
         """SHA-256 (32 bytes) over the named business fields, defaults left out.

@@ -55,6 +55,9 @@ def translated(*, sent: bool) -> Iterator[None]:
         yield
     except asyncpg.PostgresError as error:
         raise _from_server(error, sent=sent) from error
+    except asyncpg.DataError as error:
+        # An argument that the driver cannot encode: it never left the process.
+        raise Defect("argument") from error
     except _LOST as error:
         raise _lost(sent=sent) from error
 

@@ -1,0 +1,13 @@
+-- Newest first. $2 customer, $3 and $4 time and request id of the last row seen or null, $5 rows.
+select
+  r.request_id, r.position, r.offer_id, r.offer_version, r.slot, r.sequence, r.customer_id,
+  r.customer_use, l.product_id, l.quantity, l.unit_price_minor, r.list_minor, r.discount_minor,
+  r.paid_minor, r.currency, r.order_ref, r.redeemed_at, r.revoked_at, r.revoke_reason
+from guerdon.redemptions r
+join guerdon.redemption_lines l
+  on l.tenant_id = r.tenant_id and l.request_id = r.request_id and l.position = r.position
+  and l.line_number = 0
+where r.tenant_id = $1 and r.customer_id = $2
+  and ($3::timestamptz is null or (r.redeemed_at, r.request_id) < ($3, $4::uuid))
+order by r.redeemed_at desc, r.request_id desc
+limit $5

@@ -1,0 +1,1 @@
+select * from guerdon.read_api_key_v1($1, $2)

@@ -1,0 +1,1 @@
+select * from guerdon.read_tenant_v1($1)

@@ -1,0 +1,1 @@
+"""What callers ask of offers: one RPC, one file. Domain and ports only."""
