@@ -1,4 +1,4 @@
-"""The guards that need only the command and a snapshot: offer, product, tenant and the time.
+"""The guards that need only the purchase and a snapshot: offer, product, tenant and the time.
 
 They run in the order of RefusalReason, from OFFER_NOT_FOUND to PRICE_CHANGED, so of several reasons
 the caller hears the first. What they say is provisional: Postgres confirms a refusal before it is
@@ -22,7 +22,7 @@ from guerdon.domain.offers import (
     Target,
 )
 from guerdon.domain.products import Product, ProductKind
-from guerdon.domain.redemption import Line, Price, PricedLine, RedeemCommand
+from guerdon.domain.redemption import Line, Price, PricedLine, Purchase
 from guerdon.domain.refusals import Refusal, RefusalReason
 from guerdon.domain.tenants import PriceSource, Tenant
 
@@ -42,7 +42,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 def decide(
-    command: RedeemCommand,
+    purchase: Purchase,
     offer: Offer | None,
     product: Product | None,
     tenant: Tenant,
@@ -54,12 +54,12 @@ def decide(
     inactive product is covered by no offer whose product facts matter.
     """
     if offer is None or offer.deleted:
-        return _refuse_unknown_offer(command)
-    facts = _relevant_facts(command.line, offer, product, tenant)
+        return Refusal(RefusalReason.OFFER_NOT_FOUND)
+    facts = _relevant_facts(purchase.line, offer, product, tenant)
     return (
         _refuse_state(offer, now)
-        or _refuse_terms(command, offer)
-        or _decide_line(command, offer, facts, tenant)
+        or _refuse_terms(purchase, offer)
+        or _decide_line(purchase, offer, facts, tenant)
     )
 
 
@@ -74,7 +74,7 @@ def needs_product(offer: Offer, tenant: Tenant) -> bool:
 
 
 def rank_candidates(
-    command: RedeemCommand,
+    purchase: Purchase,
     offers: Iterable[Offer],
     product: Product | None,
     tenant: Tenant,
@@ -86,7 +86,7 @@ def rank_candidates(
     Several offers). Whether the customer may have them is for Postgres to say: the first that it
     lets pass is the one. An expected price does not narrow the choice.
     """
-    unnamed = msgspec.structs.replace(command, expected_paid_minor=None)
+    unnamed = msgspec.structs.replace(purchase, expected_paid_minor=None)
     candidates = _candidates(unnamed, offers, product, tenant, now)
     return sorted(candidates, key=_rank)
 
@@ -119,13 +119,6 @@ def _refuse(reason: RefusalReason, offer: Offer, **details: str | int) -> Refusa
     return Refusal(reason, {"offer_id": str(offer.offer_id), **details})
 
 
-def _refuse_unknown_offer(command: RedeemCommand) -> Refusal:
-    # Codes get one uniform answer, so a guess learns nothing from it.
-    offer_id = command.offer.offer_id
-    details: dict[str, str | int] = {} if offer_id is None else {"offer_id": str(offer_id)}
-    return Refusal(RefusalReason.OFFER_NOT_FOUND, details)
-
-
 def _refuse_state(offer: Offer, now: datetime) -> Refusal | None:
     if offer.status not in REDEEMABLE_STATUSES:
         return _refuse(RefusalReason.OFFER_NOT_ACTIVE, offer, status=offer.status.value)
@@ -136,8 +129,8 @@ def _refuse_state(offer: Offer, now: datetime) -> Refusal | None:
     return None
 
 
-def _refuse_terms(command: RedeemCommand, offer: Offer) -> Refusal | None:
-    asked, covered = command.service_type, offer.service_type
+def _refuse_terms(purchase: Purchase, offer: Offer) -> Refusal | None:
+    asked, covered = purchase.service_type, offer.service_type
     if ServiceType.BOTH not in (asked, covered) and asked is not covered:
         return _refuse(
             RefusalReason.SERVICE_TYPE_NOT_COVERED,
@@ -145,20 +138,20 @@ def _refuse_terms(command: RedeemCommand, offer: Offer) -> Refusal | None:
             requested=asked.value,
             covered=covered.value,
         )
-    if command.currency != offer.currency:
+    if purchase.currency != offer.currency:
         return _refuse(
             RefusalReason.CURRENCY_NOT_COVERED,
             offer,
-            requested=command.currency,
+            requested=purchase.currency,
             covered=offer.currency,
         )
     return None
 
 
 def _decide_line(
-    command: RedeemCommand, offer: Offer, facts: Product | None, tenant: Tenant
+    purchase: Purchase, offer: Offer, facts: Product | None, tenant: Tenant
 ) -> PricedLine | Refusal:
-    line = command.line
+    line = purchase.line
     targets = _matching_targets(offer, line, facts)
     if not _is_covered(offer, facts, targets):
         product = {} if line.product_id is None else {"product_id": str(line.product_id)}
@@ -169,8 +162,8 @@ def _decide_line(
     return (
         _refuse_stock(line, offer, facts, tenant)
         or _refuse_amount(offer, choice.price)
-        or _refuse_unit_price(command, offer, facts, tenant)
-        or _refuse_changed_price(command, offer, choice.price)
+        or _refuse_unit_price(purchase, offer, facts, tenant)
+        or _refuse_changed_price(purchase, offer, choice.price)
         or _with_facts_version(choice, facts)
     )
 
@@ -284,7 +277,7 @@ def _refuse_amount(offer: Offer, price: Price) -> Refusal | None:
 
 
 def _refuse_unit_price(
-    command: RedeemCommand, offer: Offer, facts: Product | None, tenant: Tenant
+    purchase: Purchase, offer: Offer, facts: Product | None, tenant: Tenant
 ) -> Refusal | None:
     """Refuses a price other than the catalogue's where that is the list price.
 
@@ -292,7 +285,7 @@ def _refuse_unit_price(
     """
     if tenant.price_source is not PriceSource.CATALOGUE:
         return None
-    asked = (command.line.unit_price_minor, command.currency)
+    asked = (purchase.line.unit_price_minor, purchase.currency)
     details: dict[str, str | int] = {"unit_price_minor": asked[0], "currency": asked[1]}
     if facts is not None and facts.list_price_minor is not None and facts.currency is not None:
         if asked == (facts.list_price_minor, facts.currency):
@@ -302,8 +295,8 @@ def _refuse_unit_price(
     return _refuse(RefusalReason.PRICE_MISMATCH, offer, **details)
 
 
-def _refuse_changed_price(command: RedeemCommand, offer: Offer, price: Price) -> Refusal | None:
-    expected = command.expected_paid_minor
+def _refuse_changed_price(purchase: Purchase, offer: Offer, price: Price) -> Refusal | None:
+    expected = purchase.expected_paid_minor
     if expected is None or expected == price.paid_minor:
         return None
     return _refuse(
@@ -315,7 +308,7 @@ def _refuse_changed_price(command: RedeemCommand, offer: Offer, price: Price) ->
 
 
 def _candidates(
-    command: RedeemCommand,
+    purchase: Purchase,
     offers: Iterable[Offer],
     product: Product | None,
     tenant: Tenant,
@@ -324,7 +317,7 @@ def _candidates(
     for offer in offers:
         if not offer.applies_by_itself:
             continue
-        decision = decide(command, offer, product, tenant, now)
+        decision = decide(purchase, offer, product, tenant, now)
         if isinstance(decision, PricedLine) and decision.price.discount_minor > 0:
             yield Candidate(offer, decision)
 
