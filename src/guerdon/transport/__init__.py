@@ -1,0 +1,1 @@
+"""gRPC: translates between protos and planes, and decides nothing."""

@@ -1,0 +1,222 @@
+"""What every call goes through before and after its servicer: one wrapper, made once a method.
+
+The order is that of the error reasons: size, bytes, API key, scope, fields. The hot path makes no
+exception, no log line and no message besides the request and the response.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from guerdon.api.annotations.v1 import annotations_pb2
+from guerdon.domain.errors import DeadlinePassed, FieldsInvalid
+from guerdon.limits import (
+    DEADLINE_SECONDS_DEFAULT,
+    DEADLINE_SECONDS_MAX,
+    MESSAGE_BYTES_MAX,
+    STREAM_SECONDS_MAX,
+)
+from guerdon.ports import Authenticator
+from guerdon.telemetry import LOG_KEY_ID, LOG_METHOD, LOG_REQUEST_ID, LOG_TENANT_ID, Metrics
+from guerdon.transport.call import Call, find_key
+from guerdon.transport.errors import CallFailed, answer_error, is_defect
+from guerdon.transport.validation import find_violations
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+UnaryServicer = Callable[[Any, Call], Awaitable[Message]]
+StreamServicer = Callable[[AsyncIterator[Any], Call], AsyncIterator[Message]]
+
+REPLAYED_TRAILERS = (("guerdon-replayed", "true"),)
+OK = grpc.StatusCode.OK.name
+
+log = structlog.get_logger(__name__)
+
+
+class Method:
+    """One RPC as the wrapper needs it, read from the descriptor once."""
+
+    def __init__(self, descriptor: MethodDescriptor) -> None:
+        service = descriptor.containing_service
+        self.path = f"/{service.full_name}/{descriptor.name}"
+        self.label = f"{service.name}/{descriptor.name}"
+        self.request_name = descriptor.input_type.full_name
+        self.scope: str = descriptor.GetOptions().Extensions[annotations_pb2.required_scope]
+        self.request_type: type[Message] = GetMessageClass(descriptor.input_type)
+        self.servicer_name = _snake_case(descriptor.name)
+        self.streams = bool(descriptor.client_streaming)
+        self.seconds_default = STREAM_SECONDS_MAX if self.streams else DEADLINE_SECONDS_DEFAULT
+        self.seconds_max = STREAM_SECONDS_MAX if self.streams else DEADLINE_SECONDS_MAX
+
+    def parse(self, raw: bytes) -> Any:
+        """The message in the bytes; its fields are not looked at yet."""
+        if len(raw) > MESSAGE_BYTES_MAX:
+            raise CallFailed(
+                "MESSAGE_TOO_LARGE", {"size_bytes": len(raw), "limit_bytes": MESSAGE_BYTES_MAX}
+            )
+        try:
+            return self.request_type.FromString(raw)
+        except DecodeError:
+            raise CallFailed("MALFORMED_MESSAGE", {"message_type": self.request_name}) from None
+
+
+class Pipeline:
+    """Wraps servicers. A method whose proto names no scope is denied to everyone."""
+
+    def __init__(self, authenticator: Authenticator, metrics: Metrics) -> None:
+        self._authenticator = authenticator
+        self._metrics = metrics
+
+    def wrap(
+        self, service: ServiceDescriptor, servicer: object
+    ) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+        """Handlers by method path. The servicer has a method for each RPC, in snake case."""
+        methods = [Method(descriptor) for descriptor in service.methods]
+        return {
+            method.path: self._wrap(method, getattr(servicer, method.servicer_name))
+            for method in methods
+        }
+
+    def wrap_unknown(self, path: str) -> grpc.RpcMethodHandler[Any, Any]:
+        """A handler that says that there is no such method."""
+
+        async def refuse(_raw: bytes, context: Context) -> bytes:
+            self._refuse(context, CallFailed("METHOD_UNKNOWN", {"method": path}), "unknown", None)
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+    def _wrap(self, method: Method, servicer: Any) -> grpc.RpcMethodHandler[Any, Any]:
+        if method.streams:
+            return grpc.stream_stream_rpc_method_handler(self._wrap_stream(method, servicer))
+        return grpc.unary_unary_rpc_method_handler(self._wrap_unary(method, servicer))
+
+    def _wrap_unary(
+        self, method: Method, servicer: UnaryServicer
+    ) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        record, label, clock = self._metrics.call_ended, method.label, time.perf_counter
+
+        async def serve(raw: bytes, context: Context) -> bytes:
+            start = clock()
+            call = None
+            try:
+                message = method.parse(raw)
+                call = await self._admit(method, context)
+                if violations := find_violations(message):
+                    raise FieldsInvalid(violations)
+                work = servicer(message, call)
+                response = await (_within(call.seconds, work) if call.needs_timer else work)
+            except Exception as error:
+                code, reason = self._refuse(context, error, label, call)
+                record(label, code, reason, clock() - start)
+                return b""
+            except asyncio.CancelledError:
+                record(label, grpc.StatusCode.CANCELLED.name, "", clock() - start)
+                raise
+            if call.replayed:
+                context.set_trailing_metadata(REPLAYED_TRAILERS)
+            record(label, OK, "", clock() - start)
+            return response.SerializeToString()
+
+        return serve
+
+    def _wrap_stream(
+        self, method: Method, servicer: StreamServicer
+    ) -> Callable[[AsyncIterator[bytes], Context], Awaitable[None]]:
+        async def serve(chunks: AsyncIterator[bytes], context: Context) -> None:
+            start = time.perf_counter()
+            call = None
+            code, reason = OK, ""
+            try:
+                call = await self._admit(method, context)
+                answers = servicer(_messages(method, chunks), call)
+                await _within(call.seconds, _send(answers, context))
+            except Exception as error:
+                code, reason = self._refuse(context, error, method.label, call)
+            except asyncio.CancelledError:
+                code = grpc.StatusCode.CANCELLED.name
+                raise
+            finally:
+                self._metrics.call_ended(method.label, code, reason, time.perf_counter() - start)
+
+        return serve
+
+    async def _admit(self, method: Method, context: Context) -> Call:
+        """The call, once its key is good for the method and its deadline is known."""
+        key = find_key(context.invocation_metadata())
+        if key is None:
+            raise CallFailed("API_KEY_MISSING")
+        caller = await self._authenticator.authenticate(key)
+        # Without a scope in the proto nobody may call, whatever a key carries.
+        if not method.scope or method.scope not in caller.scopes:
+            raise CallFailed("SCOPE_MISSING", {"required_scope": method.scope})
+        remaining = _seconds_left(context)
+        if remaining is None:
+            return Call(caller, method.seconds_default, needs_timer=True)
+        if remaining <= 0:
+            raise DeadlinePassed
+        # The core itself cancels a call at the deadline that came with it.
+        too_far = remaining > method.seconds_max
+        return Call(caller, method.seconds_max if too_far else remaining, needs_timer=too_far)
+
+    def _refuse(
+        self, context: Context, error: Exception, label: str, call: Call | None
+    ) -> tuple[str, str]:
+        """Answer the error; its code and reason, for the metrics."""
+        server_request_id = ""
+        if is_defect(error):
+            server_request_id = uuid.uuid4().hex
+            _log_defect(error, label, call, server_request_id)
+        answer = answer_error(error, server_request_id)
+        context.set_code(answer.code)
+        context.set_details(answer.sentence)
+        context.set_trailing_metadata(answer.trailers)
+        return answer.code.name, answer.reason
+
+
+def _seconds_left(context: Context) -> float | None:
+    """What is left of the caller's deadline; None when it named none, which the stub denies."""
+    return context.time_remaining()
+
+
+async def _within(seconds: float, work: Awaitable[Any]) -> Any:
+    """The result of the work, or DEADLINE_EXCEEDED after so many seconds."""
+    timer = asyncio.timeout(seconds)
+    try:
+        async with timer:
+            return await work
+    except TimeoutError:
+        if timer.expired():
+            raise CallFailed("DEADLINE_EXCEEDED") from None
+        raise
+
+
+async def _messages(method: Method, chunks: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    async for raw in chunks:
+        message = method.parse(raw)
+        if violations := find_violations(message):
+            raise FieldsInvalid(violations)
+        yield message
+
+
+async def _send(answers: AsyncIterator[Message], context: Context) -> None:
+    async for answer in answers:
+        await context.write(answer.SerializeToString())
+
+
+def _log_defect(error: Exception, label: str, call: Call | None, server_request_id: str) -> None:
+    fields = {LOG_METHOD: label, LOG_REQUEST_ID: server_request_id}
+    if call is not None:
+        fields |= {LOG_TENANT_ID: str(call.tenant_id), LOG_KEY_ID: call.caller.key_id}
+    log.error("call_failed", exc_info=error, **fields)
+
+
+def _snake_case(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).removeprefix("_")
