@@ -13,6 +13,16 @@ comment on table guerdon.write_proofs is
 
 grant select, insert, update on guerdon.write_proofs to guerdon_app;
 
+-- Servers compare what is applied with what they were built for before they serve.
+do $$
+begin
+  if to_regnamespace('guerdon_migrations') is not null then
+    grant usage on schema guerdon_migrations to guerdon_app;
+    grant select on all tables in schema guerdon_migrations to guerdon_app;
+  end if;
+end
+$$;
+
 -- migrate:down
 
 drop table guerdon.write_proofs;

@@ -64,7 +64,7 @@ class Metrics(Protocol):
         """A call was answered. `method` is Service/Method; `reason` is '' for OK."""
 
     def batch_ended(self, kind: str, items: int, seconds: float) -> None:
-        """A batch came back. `kind` is "redeem" or "observe"."""
+        """A batch came back. `kind` is one of the SPAN names."""
 
     def queue_changed(self, items: int) -> None:
         """So many items wait, over all tenants of the process."""

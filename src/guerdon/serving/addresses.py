@@ -39,7 +39,7 @@ async def _hold(host: str, port: int) -> socket.socket:
             if time.monotonic() > deadline:
                 raise SettingsInvalid(
                     f"Cannot listen on {host}:{port} ({error.strerror or error}): another server "
-                    "may be running there. Stop it, or set GUERDON_PORT (--port); 0 takes a free one."
+                    "may be running there. Stop it, or set GUERDON_PORT; 0 takes a free one."
                 ) from None
         await asyncio.sleep(RETRY_SECONDS)
 

@@ -50,7 +50,7 @@ class Board(Collector):
         with self._lock:
             return any(_can_write(state) for state in self._workers.values())
 
-    def describe(self) -> dict[str, object]:
+    def summary(self) -> dict[str, object]:
         """For the health page: no addresses, no errors' text, only states."""
         with self._lock:
             workers = {

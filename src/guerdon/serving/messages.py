@@ -9,6 +9,14 @@ from enum import StrEnum
 import msgspec
 
 
+class CannotServe(Exception):
+    """It cannot work like this, and another try would end alike; the text says what to do."""
+
+
+class NotYet(Exception):
+    """Something it needs is away; another try may succeed. The text says what."""
+
+
 class Phase(StrEnum):
     """starting -> serving -> draining; any of them ends with the process."""
 

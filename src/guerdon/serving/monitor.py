@@ -82,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/healthz":
             return 200, JSON, b'{"alive": true}\n'
         if path == "/readyz":
-            said = self._board.describe()
+            said = self._board.summary()
             return 200 if said["ready"] else 503, JSON, json.dumps(said).encode() + b"\n"
         return 404, JSON, b'{"paths": ["/metrics", "/healthz", "/readyz"]}\n'
 

@@ -1,0 +1,155 @@
+"""A worker process: one event loop, one gRPC server on the shared port.
+
+Started by the supervisor with one end of a socket pair (see messages.py). It ends by itself when
+the supervisor is gone: the pair's end of stream tells, at once and however the supervisor died.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+
+import msgspec
+import structlog
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from guerdon import bootstrap
+from guerdon.config import settings_from_json
+from guerdon.domain.errors import GuerdonError
+from guerdon.limits import (
+    DRAIN_SECONDS_MAX,
+    WORKER_MESSAGE_BYTES_MAX,
+    WRITE_PROOF_AGE_SECONDS_MAX,
+    WRITE_PROOF_SECONDS,
+)
+from guerdon.serving.logs import configure_logs
+from guerdon.serving.messages import (
+    CannotServe,
+    ExitCode,
+    NotYet,
+    Order,
+    Phase,
+    Report,
+    decode_order,
+    encode,
+)
+from guerdon.serving.tracing import start_tracing
+from guerdon.telemetry import LOG_ERROR, PrometheusMetrics
+
+log = structlog.get_logger()
+
+
+def run_worker(descriptor: int) -> int:
+    """Serve until told to stop; the exit code is one of ExitCode, or 0."""
+    # Ctrl-C reaches every process of a terminal; the supervisor alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.set_inheritable(descriptor, False)
+    return uvloop.run(_work(socket.socket(fileno=descriptor)))
+
+
+async def _work(pair: socket.socket) -> int:
+    pair.setblocking(False)
+    reader, writer = await asyncio.open_connection(sock=pair, limit=WORKER_MESSAGE_BYTES_MAX)
+    try:
+        order = decode_order(await reader.readline())
+    except (msgspec.DecodeError, ValueError):
+        # The supervisor died before it had said anything.
+        return ExitCode.UNAVAILABLE
+    worker = Worker(order, writer)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    watch = asyncio.create_task(_stop_at_end_of(reader, stop))
+    try:
+        return await worker.serve_until(stop)
+    finally:
+        watch.cancel()
+        writer.close()
+
+
+async def _stop_at_end_of(reader: asyncio.StreamReader, stop: asyncio.Event) -> None:
+    with contextlib.suppress(ConnectionError):
+        await reader.read()
+    stop.set()
+
+
+class Worker:
+    """Builds the server, serves, reports, drains."""
+
+    def __init__(self, order: Order, writer: asyncio.StreamWriter) -> None:
+        self._settings = settings_from_json(order.settings)
+        self._order = order
+        self._writer = writer
+        configure_logs(self._settings.log_format, self._settings.log_level, order.worker)
+
+    async def serve_until(self, stop: asyncio.Event) -> int:
+        """The exit code. A server that cannot be built says why, in the log and to its parent."""
+        end_tracing = start_tracing(self._settings, self._order.worker)
+        try:
+            metrics = PrometheusMetrics(CollectorRegistry())
+            async with bootstrap.application(self._settings, metrics) as application:
+                await self._serve(application, stop)
+        except CannotServe as error:
+            self._report(Report(Phase.STARTING, problem=str(error)))
+            return ExitCode.CONFIGURATION
+        except NotYet as error:
+            self._report(Report(Phase.STARTING, problem=str(error)))
+            return ExitCode.UNAVAILABLE
+        except Exception:
+            log.exception("worker failed")
+            return ExitCode.DEFECT
+        finally:
+            await asyncio.to_thread(end_tracing)
+        return 0
+
+    async def _serve(self, application: bootstrap.Application, stop: asyncio.Event) -> None:
+        await application.server.start()
+        async with self._proving(application):
+            await stop.wait()
+            self._report(Report(Phase.DRAINING))
+            await application.set_healthy(False)
+        await application.server.stop(DRAIN_SECONDS_MAX)
+
+    @contextlib.asynccontextmanager
+    async def _proving(self, application: bootstrap.Application) -> AsyncIterator[None]:
+        proving = asyncio.create_task(self._prove_for_ever(application))
+        try:
+            yield
+        finally:
+            proving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await proving
+
+    async def _prove_for_ever(self, application: bootstrap.Application) -> None:
+        """Tell the load balancers' health service and the supervisor after every proof."""
+        problem: str | None = None
+        while True:
+            before, problem = problem, await _problem_with_writing(application)
+            if problem != before:
+                await application.set_healthy(problem == "")
+                self._log_change(problem)
+            self._report(Report(Phase.SERVING, writable=problem == "", problem=problem))
+            application.sample_gauges()
+            await asyncio.sleep(WRITE_PROOF_SECONDS)
+
+    def _log_change(self, problem: str) -> None:
+        if problem:
+            log.warning("cannot write", **{LOG_ERROR: problem})
+        else:
+            log.info("serving")
+
+    def _report(self, report: Report) -> None:
+        self._writer.write(encode(report))
+
+
+async def _problem_with_writing(application: bootstrap.Application) -> str:
+    """'' when a row could just be written, else why not."""
+    try:
+        async with asyncio.timeout(WRITE_PROOF_AGE_SECONDS_MAX):
+            await application.prove_writable()
+    except (GuerdonError, OSError, TimeoutError) as error:
+        cause = error.__cause__ or error
+        return f"{type(cause).__name__}: {cause}"
+    return ""
