@@ -22,6 +22,8 @@ RETRY_AFTER_SECONDS = 0.5
 # Seconds a call may take when the caller names no deadline, and at most.
 DEADLINE_SECONDS_DEFAULT = 2.0
 DEADLINE_SECONDS_MAX = 30.0
+# Seconds a stream of facts may take: a million rows at the pace of one process.
+STREAM_SECONDS_MAX = 600.0
 # Seconds a batch may take in Postgres before its connection is given up: bounds how long capacity
 # is held.
 BATCH_SECONDS_MAX = 5.0
@@ -62,6 +64,12 @@ REDIS_COUNTERS_TTL_SECONDS = 3600
 MESSAGE_BYTES_MAX = 1024 * 1024
 # Bytes of a call's metadata: a key, a trace and some slack.
 METADATA_BYTES_MAX = 16 * 1024
+# Bytes of the field violations in one error: clients drop answers with more than 8 KiB of metadata,
+# where details travel as base64.
+ERROR_DETAILS_BYTES_MAX = 4096
+# Calls in progress in one process before the core turns more away without a word of ours: far above
+# what the queues take, so it only bounds memory.
+CALLS_IN_PROGRESS_MAX = 16_384
 # Items of one RedeemBatch.
 REDEEM_BATCH_ITEMS_MAX = 100
 # Facts in one push.

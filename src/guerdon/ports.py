@@ -279,7 +279,7 @@ class ApiKeyStore(Protocol):
     async def list_page(
         self, tenant_id: TenantId, before: tuple[datetime, str] | None, limit: int
     ) -> Sequence[ApiKey]:
-        """Newest first, at most `limit`, strictly after the (created_at, key id) of the last seen."""
+        """Newest first, at most `limit`, strictly after the (created_at, key id) last seen."""
 
     async def revoke(self, tenant_id: TenantId, key_id: str) -> ApiKey | None:
         """End the key, once; announced in the same transaction. None when there is no such key."""
@@ -346,7 +346,7 @@ class OfferShelf(Protocol):
 
 
 class OfferRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An offer as its owner sees it. `targets_used` counts the live uses of targets with max_uses."""
+    """An offer as its owner sees it. `targets_used` counts live uses of targets with max_uses."""
 
     draft: OfferDraft
     used: int = 0

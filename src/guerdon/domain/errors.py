@@ -38,6 +38,10 @@ class CodeAlreadyUsed(GuerdonError):
     """Another live offer of the tenant has this code."""
 
 
+class OfferAlreadyExists(GuerdonError):
+    """The tenant has an offer of the id that was asked for."""
+
+
 class EtagMismatch(GuerdonError):
     """The resource changed since it was read."""
 

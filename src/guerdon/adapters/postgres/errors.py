@@ -16,6 +16,7 @@ from guerdon.domain.errors import (
     Defect,
     DependencyUnavailable,
     GuerdonError,
+    OfferAlreadyExists,
     OutcomeUnknown,
 )
 from guerdon.ports import LocksTimedOut
@@ -23,7 +24,10 @@ from guerdon.ports import LocksTimedOut
 GRANTS_COLLIDED = "GD001"
 """Raised by redeem_v1: another transaction committed a request id first. Send the batch again."""
 
-_CONSTRAINTS: dict[str, type[GuerdonError]] = {"offers_live_code": CodeAlreadyUsed}
+_CONSTRAINTS: dict[str, type[GuerdonError]] = {
+    "offers_live_code": CodeAlreadyUsed,
+    "offers_pkey": OfferAlreadyExists,
+}
 _RETRYABLE = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
