@@ -6,12 +6,10 @@ exception, no log line and no message besides the request and the response.
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
-import structlog
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
@@ -25,9 +23,10 @@ from guerdon.limits import (
     STREAM_SECONDS_MAX,
 )
 from guerdon.ports import Authenticator
-from guerdon.telemetry import LOG_KEY_ID, LOG_METHOD, LOG_REQUEST_ID, LOG_TENANT_ID, Metrics
+from guerdon.telemetry import Metrics
 from guerdon.transport.call import Call, find_key
-from guerdon.transport.errors import CallFailed, answer_error, is_defect
+from guerdon.transport.errors import CallFailed
+from guerdon.transport.reporting import report_error
 from guerdon.transport.validation import find_violations
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -36,8 +35,6 @@ StreamServicer = Callable[[AsyncIterator[Any], Call], AsyncIterator[Message]]
 
 REPLAYED_TRAILERS = (("guerdon-replayed", "true"),)
 OK = grpc.StatusCode.OK.name
-
-log = structlog.get_logger(__name__)
 
 
 class Method:
@@ -170,11 +167,7 @@ class Pipeline:
         self, context: Context, error: Exception, label: str, call: Call | None
     ) -> tuple[str, str]:
         """Answer the error; its code and reason, for the metrics."""
-        server_request_id = ""
-        if is_defect(error):
-            server_request_id = uuid.uuid4().hex
-            _log_defect(error, label, call, server_request_id)
-        answer = answer_error(error, server_request_id)
+        answer = report_error(error, label, call)
         context.set_code(answer.code)
         context.set_details(answer.sentence)
         context.set_trailing_metadata(answer.trailers)
@@ -209,13 +202,6 @@ async def _messages(method: Method, chunks: AsyncIterator[bytes]) -> AsyncIterat
 async def _send(answers: AsyncIterator[Message], context: Context) -> None:
     async for answer in answers:
         await context.write(answer.SerializeToString())
-
-
-def _log_defect(error: Exception, label: str, call: Call | None, server_request_id: str) -> None:
-    fields = {LOG_METHOD: label, LOG_REQUEST_ID: server_request_id}
-    if call is not None:
-        fields |= {LOG_TENANT_ID: str(call.tenant_id), LOG_KEY_ID: call.caller.key_id}
-    log.error("call_failed", exc_info=error, **fields)
 
 
 def _snake_case(name: str) -> str:
