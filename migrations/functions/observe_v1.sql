@@ -13,7 +13,7 @@
 --   o_offers        the offer named, by its id or live code; o_versions is null where there is none
 --   o_verdicts      0, or why not this customer (domain/refusals.py, 40 to 42)
 --   counts          of committed, live redemptions; limits null where there is none
--- STABLE, so that all statements in it share the caller's snapshot.
+-- Look-ups are lateral with `limit 1`, for the reason that redeem_v1.sql gives. STABLE, so that all statements in it share the caller's snapshot.
 
 create or replace function guerdon.observe_v1(
   p_tenant      uuid,
@@ -47,8 +47,6 @@ set search_path = pg_catalog
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
 begin
   perform set_config('guerdon.tenant_id', p_tenant::text, true);
@@ -60,17 +58,25 @@ begin
     array_agg(r.body_hash order by w.n)
   into o_known, o_body_hashes
   from unnest(p_request_ids) with ordinality as w (request_id, n)
-  left join guerdon.redemptions r
-    on r.tenant_id = p_tenant and r.request_id = w.request_id and r.position = 0;
+  left join lateral (
+    select x.request_id, x.offer_id, x.body_hash
+    from guerdon.redemptions x
+    where x.tenant_id = p_tenant and x.request_id = w.request_id and x.position = 0
+    limit 1
+  ) as r on true;
 
   o_offers := p_offers;
   if num_nonnulls(variadic p_codes) > 0 then
     select array_agg(coalesce(w.offer_id, o.offer_id) order by w.n)
     into o_offers
     from unnest(p_offers, p_codes) with ordinality as w (offer_id, code, n)
-    left join guerdon.offers o
-      on o.tenant_id = p_tenant and o.code_normalised = w.code and o.code_normalised is not null
-      and o.deleted_at is null;
+    left join lateral (
+      select x.offer_id
+      from guerdon.offers x
+      where x.tenant_id = p_tenant and x.code_normalised = w.code
+        and x.code_normalised is not null and x.deleted_at is null
+      limit 1
+    ) as o on true;
   end if;
 
   select
@@ -83,24 +89,49 @@ begin
     o_target_used
   from unnest(o_offers, p_customers, p_targets) with ordinality
     as w (offer_id, customer_id, target_id, n)
-  left join guerdon.offers o
-    on o.tenant_id = p_tenant and o.offer_id = w.offer_id and o.deleted_at is null
-  left join guerdon.offer_counters c
-    on c.tenant_id = p_tenant and c.offer_id = o.offer_id and c.slot = 0
-  left join guerdon.offer_customer_usage u
-    on u.tenant_id = p_tenant and u.offer_id = w.offer_id and u.customer_id = w.customer_id
-  left join guerdon.offer_product_counters t
-    on t.tenant_id = p_tenant and t.offer_id = w.offer_id and t.target_id = w.target_id;
+  left join lateral (
+    select x.version, x.total_limit, x.per_customer_limit
+    from guerdon.offers x
+    where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.deleted_at is null
+    limit 1
+  ) as o on true
+  left join lateral (
+    select x.used, x.last_sequence
+    from guerdon.offer_counters x
+    where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.slot = 0
+    limit 1
+  ) as c on true
+  left join lateral (
+    select x.used
+    from guerdon.offer_customer_usage x
+    where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.customer_id = w.customer_id
+    limit 1
+  ) as u on true
+  left join lateral (
+    select x.used
+    from guerdon.offer_product_counters x
+    where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.target_id = w.target_id
+    limit 1
+  ) as t on true;
 
   select
     array_agg(r.request_id is not null order by w.n), array_agg(coalesce(p.facts_version, 0) order by w.n)
   into o_order_used, o_facts
   from unnest(o_offers, p_order_refs, p_products) with ordinality
     as w (offer_id, order_ref, product_id, n)
-  left join guerdon.redemptions r
-    on r.tenant_id = p_tenant and r.offer_id = w.offer_id and r.order_ref = w.order_ref
-    and r.order_ref is not null and r.revoked_at is null
-  left join guerdon.products p on p.tenant_id = p_tenant and p.product_id = w.product_id;
+  left join lateral (
+    select x.request_id
+    from guerdon.redemptions x
+    where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.order_ref = w.order_ref
+      and x.order_ref is not null and x.revoked_at is null
+    limit 1
+  ) as r on true
+  left join lateral (
+    select x.facts_version
+    from guerdon.products x
+    where x.tenant_id = p_tenant and x.product_id = w.product_id
+    limit 1
+  ) as p on true;
 
   select j.p_verdicts, j.p_explanations
   into o_verdicts, o_explanations

@@ -31,8 +31,6 @@ set search_path = pg_catalog
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
 begin
   perform set_config('guerdon.tenant_id', p_tenant::text, true);
@@ -42,11 +40,19 @@ begin
     r.customer_use, l.product_id, l.quantity, l.unit_price_minor, r.list_minor, r.discount_minor,
     r.paid_minor, r.currency, r.order_ref, r.redeemed_at, r.revoked_at, r.revoke_reason
   from unnest(p_request_ids) as w (request_id)
-  join guerdon.redemptions r
-    on r.tenant_id = p_tenant and r.request_id = w.request_id and r."position" = 0
-  join guerdon.redemption_lines l
-    on l.tenant_id = p_tenant and l.request_id = w.request_id and l."position" = 0
-    and l.line_number = 0
+  cross join lateral (
+    select x.*
+    from guerdon.redemptions x
+    where x.tenant_id = p_tenant and x.request_id = w.request_id and x."position" = 0
+    limit 1
+  ) as r
+  cross join lateral (
+    select x.product_id, x.quantity, x.unit_price_minor
+    from guerdon.redemption_lines x
+    where x.tenant_id = p_tenant and x.request_id = w.request_id and x."position" = 0
+      and x.line_number = 0
+    limit 1
+  ) as l
   where r.offer_id is not null;
 end
 $$;

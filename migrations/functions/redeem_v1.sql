@@ -29,8 +29,9 @@
 --   2. primary keys of redemptions, by request id, last: whoever waits there wants nothing more.
 -- Reads follow the locks, in statements of their own, so that each sees what the locks waited for.
 --
--- Plans: generic, nested loops over primary keys only. The tables may be empty when a pooled connection
--- plans these statements, and the plan must still be the right one when they hold millions of rows.
+-- Plans: generic, made once a connection, perhaps while the tables are empty, and still right when they
+-- hold millions of rows. So every look-up is a lateral one with `limit 1`, which the planner cannot turn
+-- into a join that reads the tenant, and every write of known rows goes by its primary key (on conflict).
 
 create or replace function guerdon.redeem_v1(
   p_tenant         uuid,
@@ -74,8 +75,6 @@ set lock_timeout = '2000ms'
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
 declare
   v_items         integer := cardinality(p_request_ids);
@@ -114,15 +113,23 @@ begin
     array_agg(o.starts_at order by w.n), array_agg(o.ends_at order by w.n),
     array_agg(o.total_limit order by w.n), array_agg(o.per_customer_limit order by w.n),
     array_agg(c.used order by w.n), array_agg(c.last_sequence order by w.n),
-    array_agg(0::bigint order by w.n)
+    array_agg(c.spent_minor order by w.n)
   into
     o_versions, v_statuses, v_starts, v_ends, o_total_limits, o_customer_limits,
     o_used, o_last_sequences, v_spent
   from unnest(p_offers) with ordinality as w (offer_id, n)
-  left join guerdon.offers o
-    on o.tenant_id = p_tenant and o.offer_id = w.offer_id and o.deleted_at is null
-  left join guerdon.offer_counters c
-    on c.tenant_id = p_tenant and c.offer_id = o.offer_id and c.slot = 0;
+  left join lateral (
+    select x.version, x.status, x.starts_at, x.ends_at, x.total_limit, x.per_customer_limit
+    from guerdon.offers x
+    where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.deleted_at is null
+    limit 1
+  ) as o on true
+  left join lateral (
+    select x.used, x.last_sequence, x.spent_minor
+    from guerdon.offer_counters x
+    where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.slot = 0
+    limit 1
+  ) as c on true;
 
   o_outcomes := array_fill(null::smallint, array[v_items]);
   o_sequences := array_fill(null::bigint, array[v_items]);
@@ -133,12 +140,16 @@ begin
       w.n,
       case
         when r.offer_id is null then 10
-        when r.body_hash = p_body_hashes[w.n] then 1
+        when r.body_hash = w.body_hash then 1
         else 11
       end as outcome
-    from unnest(p_request_ids) with ordinality as w (request_id, n)
-    join guerdon.redemptions r
-      on r.tenant_id = p_tenant and r.request_id = w.request_id and r.position = 0
+    from unnest(p_request_ids, p_body_hashes) with ordinality as w (request_id, body_hash, n)
+    cross join lateral (
+      select x.offer_id, x.body_hash
+      from guerdon.redemptions x
+      where x.tenant_id = p_tenant and x.request_id = w.request_id and x.position = 0
+      limit 1
+    ) as r
   loop
     o_outcomes[v_known.n] := v_known.outcome;
   end loop;
@@ -147,15 +158,24 @@ begin
     select array_agg(coalesce(p.facts_version, 0) order by w.n)
     into o_facts
     from unnest(p_products) with ordinality as w (product_id, n)
-    left join guerdon.products p on p.tenant_id = p_tenant and p.product_id = w.product_id;
+    left join lateral (
+      select x.facts_version
+      from guerdon.products x
+      where x.tenant_id = p_tenant and x.product_id = w.product_id
+      limit 1
+    ) as p on true;
   end if;
 
   select
     array_agg(coalesce(u.used, 0) order by w.n), array_agg(coalesce(u.last_use, 0) order by w.n)
   into o_pair_used, v_pair_last
   from unnest(p_pair_offers, p_pair_customers) with ordinality as w (offer_id, customer_id, n)
-  left join guerdon.offer_customer_usage u
-    on u.tenant_id = p_tenant and u.offer_id = w.offer_id and u.customer_id = w.customer_id;
+  left join lateral (
+    select x.used, x.last_use
+    from guerdon.offer_customer_usage x
+    where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.customer_id = w.customer_id
+    limit 1
+  ) as u on true;
   v_pair_granted := array_fill(false, array[cardinality(p_pair_offers)]);
 
   select j.p_verdicts into v_verdicts
@@ -165,17 +185,25 @@ begin
     select array_agg(coalesce(c.used, 0) order by w.n)
     into v_target_used
     from unnest(p_target_offers, p_targets) with ordinality as w (offer_id, target_id, n)
-    left join guerdon.offer_product_counters c
-      on c.tenant_id = p_tenant and c.offer_id = w.offer_id and c.target_id = w.target_id;
+    left join lateral (
+      select x.used
+      from guerdon.offer_product_counters x
+      where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.target_id = w.target_id
+      limit 1
+    ) as c on true;
   end if;
 
   if cardinality(p_order_refs) > 0 then
     select array_agg(r.request_id is not null order by w.n)
     into v_order_used
     from unnest(p_order_offers, p_order_refs) with ordinality as w (offer_id, order_ref, n)
-    left join guerdon.redemptions r
-      on r.tenant_id = p_tenant and r.offer_id = w.offer_id and r.order_ref = w.order_ref
-      and r.order_ref is not null and r.revoked_at is null;
+    left join lateral (
+      select x.request_id
+      from guerdon.redemptions x
+      where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.order_ref = w.order_ref
+        and x.order_ref is not null and x.revoked_at is null
+      limit 1
+    ) as r on true;
   end if;
 
   for i in 1 .. v_items loop
@@ -250,11 +278,15 @@ begin
     as g (outcome, request_id, product_id, quantity, unit_price, discount)
   where g.outcome = 0;
 
-  update guerdon.offer_counters c
-  set used = d.used, spent_minor = c.spent_minor + d.spent, last_sequence = d.last_sequence
-  from unnest(p_offers, o_used, v_spent, o_last_sequences) as d (offer_id, used, spent, last_sequence)
-  where c.tenant_id = p_tenant and c.offer_id = d.offer_id and c.slot = 0
-    and c.last_sequence <> d.last_sequence;
+  insert into guerdon.offer_counters as c (
+    tenant_id, offer_id, slot, used, spent_minor, last_sequence, version)
+  select p_tenant, d.offer_id, 0, d.used, d.spent, d.last_sequence, d.version
+  from unnest(p_offers, o_used, v_spent, o_last_sequences, o_versions)
+    as d (offer_id, used, spent, last_sequence, version)
+  where d.version is not null
+  on conflict (tenant_id, offer_id, slot) do update
+  set used = excluded.used, spent_minor = excluded.spent_minor, last_sequence = excluded.last_sequence
+  where c.last_sequence <> excluded.last_sequence;
 
   insert into guerdon.offer_customer_usage (tenant_id, offer_id, customer_id, used, last_use)
   select p_tenant, d.offer_id, d.customer_id, d.used, d.last_use
