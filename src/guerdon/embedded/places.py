@@ -80,6 +80,12 @@ def make_private(folder: Path) -> None:
         raise EmbeddedServerError(f"{folder} belongs to another user")
 
 
+def temporary_base() -> Path:
+    """Where temporary folders are made: root's must not be below one that is private to it."""
+    base = Path(tempfile.gettempdir())
+    return Path("/tmp") if is_root() and not is_open_to_all(base) else base
+
+
 def is_open_to_all(path: Path) -> bool:
     """Whether any user can reach the path: every folder above it lets others pass."""
     resolved = path.resolve()

@@ -26,8 +26,9 @@ UNLOCKED_SECONDS_MAX = 60.0
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A new folder, which nobody's servers may pass through; leftovers of others go first."""
-    remove_leftovers(Path(tempfile.gettempdir()))
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    base = places.temporary_base()
+    remove_leftovers(base)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
     try:
         with open(folder / OWNER_FILE, "w") as owner:
             fcntl.flock(owner, fcntl.LOCK_EX)
