@@ -47,7 +47,7 @@ as $$
 declare
   c_all_operators constant uuid := '00000000-0000-0000-0000-000000000000';
   c_days_max      constant integer := 366;
-  c_large         constant bigint := 9007199254740991;
+  c_large         constant numeric := 9007199254740991;
   v_today         date;
   v_listed        uuid[];
   v_any           uuid[];
@@ -107,9 +107,9 @@ begin
       ('new_user',             'account_age',  'days',         'account_age_days', 0, c_large,    null,          false, false),
       ('min_topups',           'topups',       'topups',       'count',            1, c_large,    'window_days', false, false),
       ('min_transactions',     'transactions', 'transactions', 'count',            1, c_large,    null,          false, false),
-      ('min_spent',            'spent',        'minor_units',  'amount_minor',     0, c_large,    'window_days', false, false),
+      ('min_spent',            'spent',        'minor_units',  'amount_minor',     1, c_large,    'window_days', false, false),
       ('operator_topup_count', 'topups',       'topups',       'count',            1, c_large,    'window_days', false, true),
-      ('operator_spent',       'spent',        'minor_units',  'amount_minor',     0, c_large,    'window_days', false, true),
+      ('operator_spent',       'spent',        'minor_units',  'amount_minor',     1, c_large,    'window_days', false, true),
       ('last_active_within',   'last_active',  'days',         'days',             1, c_days_max, null,          false, false),
       ('active_days',          'active_days',  'days',         'min_active_days',  1, c_days_max, 'days',        true,  false)
     ) as t (
@@ -123,8 +123,9 @@ begin
           then (r.params -> t.required_param)::numeric end as required,
         case when jsonb_typeof(r.params -> t.window_param) = 'number'
           then (r.params -> t.window_param)::numeric end as window_days,
-        case when jsonb_typeof(r.params -> 'operator_id') = 'string'
+        case when t.of_operator and jsonb_typeof(r.params -> 'operator_id') = 'string'
           then lower(r.params ->> 'operator_id') end as operator_id
+      offset 0
     ) as n
     cross join lateral (
       select
