@@ -230,6 +230,8 @@ class _Compiler:
         identifier = parse_uuid(text)
         if identifier is None:
             self._tell(path, "must be a UUID")
+            # Another one each time, so that two wrong ids are not told to be the same target.
+            return UUID(int=len(self._violations))
         return identifier
 
     def _customers(self) -> tuple[CustomerId, ...]:
