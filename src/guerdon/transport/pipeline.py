@@ -7,7 +7,7 @@ exception, no log line and no message besides the request and the response.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -30,6 +30,8 @@ from guerdon.transport.reporting import report_error
 from guerdon.transport.validation import find_violations
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
+# Generic for the type checker only.
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 UnaryServicer = Callable[[Any, Call], Awaitable[Message]]
 StreamServicer = Callable[[AsyncIterator[Any], Call], AsyncIterator[Message]]
 
@@ -71,9 +73,7 @@ class Pipeline:
         self._authenticator = authenticator
         self._metrics = metrics
 
-    def wrap(
-        self, service: ServiceDescriptor, servicer: object
-    ) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+    def wrap(self, service: ServiceDescriptor, servicer: object) -> dict[str, Handler]:
         """Handlers by method path. The servicer has a method for each RPC, in snake case."""
         methods = [Method(descriptor) for descriptor in service.methods]
         return {
@@ -81,7 +81,7 @@ class Pipeline:
             for method in methods
         }
 
-    def wrap_unknown(self, path: str) -> grpc.RpcMethodHandler[Any, Any]:
+    def wrap_unknown(self, path: str) -> Handler:
         """A handler that says that there is no such method."""
 
         async def refuse(_raw: bytes, context: Context) -> bytes:
@@ -90,7 +90,7 @@ class Pipeline:
 
         return grpc.unary_unary_rpc_method_handler(refuse)
 
-    def _wrap(self, method: Method, servicer: Any) -> grpc.RpcMethodHandler[Any, Any]:
+    def _wrap(self, method: Method, servicer: Any) -> Handler:
         if method.streams:
             return grpc.stream_stream_rpc_method_handler(self._wrap_stream(method, servicer))
         return grpc.unary_unary_rpc_method_handler(self._wrap_unary(method, servicer))

@@ -1,7 +1,6 @@
 """The gRPC server: the core's options, our handlers, and health and reflection beside them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -10,9 +9,8 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from guerdon.limits import CALLS_IN_PROGRESS_MAX, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
-from guerdon.transport.pipeline import Pipeline
+from guerdon.transport.pipeline import Handler, Pipeline
 
-Handler = grpc.RpcMethodHandler[Any, Any]
 Interceptors = Sequence[grpc.aio.ServerInterceptor]
 
 # Only "identity": the core inflates a compressed message before it looks at its size.
