@@ -50,6 +50,10 @@ CATALOGUE_MISSES_MAX = 10_000
 CATALOGUE_READ_ITEMS_MAX = 500
 # Seconds after which a copy is checked again beside the calls that use it: at most half its age.
 CATALOGUE_CHECK_SECONDS = 5.0
+# Offers from which on a check asks Redis first: below it, Postgres is as quick.
+CATALOGUE_SHELF_ITEMS_MIN = 20
+# Tenants whose offers a process keeps; of more, those that were used least recently go.
+CATALOGUE_TENANTS_MAX = 1000
 # Callers whose keys a process remembers.
 AUTHENTICATED_KEYS_MAX = 10_000
 
@@ -86,6 +90,9 @@ LINE_AMOUNT_MINOR_MAX = 2**53 - 1
 
 # What a limit on uses may be at most: the wire and the usage rows count in 32 bits.
 OFFER_USES_MAX = 2**31 - 1
+# Offers that a quote without a named offer asks Postgres about: the best by savings, in one batch.
+APPLICABLE_CANDIDATES_MAX = 256
+
 # What one offer may list and how many rules it may have: a version is read and compiled as a whole.
 OFFER_TARGETS_MAX = 1000
 OFFER_ALLOWED_CUSTOMERS_MAX = 1000

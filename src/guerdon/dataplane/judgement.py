@@ -5,11 +5,13 @@ one
 snapshot of Postgres: the same versions there make it true.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
 
 from guerdon.domain import guards
+from guerdon.domain.identifiers import TenantId
 from guerdon.domain.offers import Offer, OfferReference
 from guerdon.domain.products import Product
 from guerdon.domain.redemption import PricedLine, Purchase
@@ -46,59 +48,68 @@ def confirm(judgement: Judgement, observation: Observation) -> PricedLine | Refu
     """The first reason of the whole ladder against the purchase, as true as the snapshot is.
 
     A PricedLine says that nothing stood against it in the snapshot; StaleVersion, that it was
-    judged
-    by configuration which is not in force.
+    judged by configuration which is not in force.
     """
-    offer = judgement.offer
-    known_version = None if offer is None else offer.version
-    if observation.offer_version != known_version:
-        return StaleVersion(observation.offer_version, None)
-    product = judgement.product
-    if product is not None and observation.product_facts_version != product.facts_version:
-        return StaleVersion(known_version, observation.product_facts_version)
+    offer, product = judgement.offer, judgement.product
+    if stale := find_stale(offer, product, observation):
+        return stale
     decision = guards.decide(
         judgement.purchase, offer, product, judgement.tenant, observation.clock
     )
     if isinstance(decision, Refusal) or offer is None:
         return decision
-    return refuse_use(offer, decision, observation) or decision
+    return next(refusals_of_use(offer, decision, observation), decision)
 
 
-def refuse_use(offer: Offer, priced: PricedLine | None, seen: Observation) -> Refusal | None:
-    """The guards that need Postgres, in their order: customer, order, total, product, customer
-    limit."""
-    details: dict[str, str | int] = {"offer_id": str(offer.offer_id)}
-    if seen.customer_refusal is not None:
-        return seen.customer_refusal
-    if seen.order_used:
-        return Refusal(RefusalReason.ORDER_ALREADY_USED, details)
-    if _is_spent(seen.total_used, seen.total_limit):
-        return Refusal(
-            RefusalReason.TOTAL_LIMIT_REACHED, {**details, "limit": seen.total_limit or 0}
-        )
-    if priced is not None and _is_spent(seen.target_used, priced.target_max_uses):
-        return Refusal(
-            RefusalReason.PRODUCT_LIMIT_REACHED, {**details, "limit": priced.target_max_uses or 0}
-        )
-    if _is_spent(seen.customer_used, seen.per_customer_limit):
-        return Refusal(
-            RefusalReason.CUSTOMER_LIMIT_REACHED,
-            {**details, "limit": seen.per_customer_limit or 0},
-        )
+def find_stale(
+    offer: Offer | None, product: Product | None, seen: Observation
+) -> StaleVersion | None:
+    """What is in force where it is not what was judged by; `product` only where it mattered."""
+    known_version = None if offer is None else offer.version
+    if seen.offer_version != known_version:
+        return StaleVersion(seen.offer_version, None)
+    if product is not None and seen.product_facts_version != product.facts_version:
+        return StaleVersion(known_version, seen.product_facts_version)
     return None
 
 
+def refusals_of_use(
+    offer: Offer, priced: PricedLine | None, seen: Observation
+) -> Iterator[Refusal]:
+    """What Postgres has against it, in order: customer, order, total, product, customer limit."""
+    if seen.customer_refusal is not None:
+        yield seen.customer_refusal
+    if seen.order_used:
+        yield _refuse(offer, RefusalReason.ORDER_ALREADY_USED)
+    if _is_spent(seen.total_used, seen.total_limit):
+        yield _refuse(offer, RefusalReason.TOTAL_LIMIT_REACHED, seen.total_limit)
+    if priced is not None and _is_spent(seen.target_used, priced.target_max_uses):
+        yield _refuse(offer, RefusalReason.PRODUCT_LIMIT_REACHED, priced.target_max_uses)
+    if _is_spent(seen.customer_used, seen.per_customer_limit):
+        yield _refuse(offer, RefusalReason.CUSTOMER_LIMIT_REACHED, seen.per_customer_limit)
+
+
 async def forget_stale(
-    catalogue: OfferCatalogue, judgement: Judgement, reference: OfferReference
+    catalogue: OfferCatalogue,
+    tenant_id: TenantId,
+    reference: OfferReference,
+    offer: Offer | None,
+    product: Product | None,
 ) -> None:
     """Make the catalogue read anew what a stale judgement of `reference` was made by."""
-    tenant_id = judgement.tenant.tenant_id
-    if judgement.offer is None:
+    if offer is None:
         await catalogue.forget_unknown(tenant_id, reference)
     else:
-        await catalogue.forget_offer(tenant_id, judgement.offer.offer_id, judgement.offer.version)
-    if judgement.product is not None:
-        await catalogue.forget_product(tenant_id, judgement.product.product_id)
+        await catalogue.forget_offer(tenant_id, offer.offer_id, offer.version)
+    if product is not None:
+        await catalogue.forget_product(tenant_id, product.product_id)
+
+
+def _refuse(offer: Offer, reason: RefusalReason, limit: int | None = None) -> Refusal:
+    details: dict[str, str | int] = {"offer_id": str(offer.offer_id)}
+    if limit is not None:
+        details["limit"] = limit
+    return Refusal(reason, details)
 
 
 def _is_spent(used: int, limit: int | None) -> bool:

@@ -95,7 +95,13 @@ class Redeem:
                 case Refusal():
                     raise Refused(answer)
                 case StaleVersion():
-                    await forget_stale(self._catalogue, judgement, command.offer)
+                    await forget_stale(
+                        self._catalogue,
+                        command.tenant_id,
+                        command.offer,
+                        judgement.offer,
+                        judgement.product,
+                    )
         raise Conflict
 
     async def close(self) -> None:

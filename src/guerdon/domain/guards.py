@@ -56,11 +56,17 @@ def decide(
     if offer is None or offer.deleted:
         return Refusal(RefusalReason.OFFER_NOT_FOUND)
     facts = _relevant_facts(purchase.line, offer, product, tenant)
-    return (
-        _refuse_state(offer, now)
-        or _refuse_terms(purchase, offer)
-        or _decide_line(purchase, offer, facts, tenant)
+    return refuse_offer(offer, purchase.service_type, purchase.currency, now) or _decide_line(
+        purchase, offer, facts, tenant
     )
+
+
+def refuse_offer(
+    offer: Offer, service_type: ServiceType, currency: str | None, now: datetime
+) -> Refusal | None:
+    """The first reason against the offer whatever is bought; without a currency that is not
+    judged."""
+    return _refuse_state(offer, now) or _refuse_terms(offer, service_type, currency)
 
 
 def needs_product(offer: Offer, tenant: Tenant) -> bool:
@@ -106,6 +112,14 @@ def stock_notice(product: Product, quantity: int) -> StockNotice | None:
     return StockNotice.LOW_STOCK if stock < limits.LOW_STOCK_PIECES else None
 
 
+def refuse_amount(line: Line) -> Refusal | None:
+    """Refuses a line whose list price is more than LINE_AMOUNT_MINOR_MAX."""
+    amount_max = limits.LINE_AMOUNT_MINOR_MAX
+    if line.quantity * line.unit_price_minor <= amount_max:
+        return None
+    return Refusal(RefusalReason.AMOUNT_TOO_LARGE, {"amount_max_minor": amount_max})
+
+
 def _relevant_facts(
     line: Line, offer: Offer, product: Product | None, tenant: Tenant
 ) -> Product | None:
@@ -129,21 +143,19 @@ def _refuse_state(offer: Offer, now: datetime) -> Refusal | None:
     return None
 
 
-def _refuse_terms(purchase: Purchase, offer: Offer) -> Refusal | None:
-    asked, covered = purchase.service_type, offer.service_type
-    if ServiceType.BOTH not in (asked, covered) and asked is not covered:
+def _refuse_terms(offer: Offer, service_type: ServiceType, currency: str | None) -> Refusal | None:
+    if ServiceType.BOTH not in (service_type, offer.service_type) and (
+        service_type is not offer.service_type
+    ):
         return _refuse(
             RefusalReason.SERVICE_TYPE_NOT_COVERED,
             offer,
-            requested=asked.value,
-            covered=covered.value,
+            requested=service_type.value,
+            covered=offer.service_type.value,
         )
-    if purchase.currency != offer.currency:
+    if currency is not None and currency != offer.currency:
         return _refuse(
-            RefusalReason.CURRENCY_NOT_COVERED,
-            offer,
-            requested=purchase.currency,
-            covered=offer.currency,
+            RefusalReason.CURRENCY_NOT_COVERED, offer, requested=currency, covered=offer.currency
         )
     return None
 
@@ -161,7 +173,7 @@ def _decide_line(
         return choice
     return (
         _refuse_stock(line, offer, facts, tenant)
-        or _refuse_amount(offer, choice.price)
+        or refuse_amount(line)
         or _refuse_unit_price(purchase, offer, facts, tenant)
         or _refuse_changed_price(purchase, offer, choice.price)
         or _with_facts_version(choice, facts)
@@ -267,13 +279,6 @@ def _refuse_stock(
         quantity=line.quantity,
         stock_quantity=facts.stock_quantity,
     )
-
-
-def _refuse_amount(offer: Offer, price: Price) -> Refusal | None:
-    amount_max = limits.LINE_AMOUNT_MINOR_MAX
-    if price.list_minor <= amount_max:
-        return None
-    return _refuse(RefusalReason.AMOUNT_TOO_LARGE, offer, amount_max_minor=amount_max)
 
 
 def _refuse_unit_price(

@@ -29,7 +29,8 @@ class Line(msgspec.Struct, frozen=True):
 class Purchase(msgspec.Struct, frozen=True, kw_only=True):
     """One line of one purchase, as guards and prices look at it.
 
-    `currency` is that of its amounts; `expected_paid_minor` refuses any other price (PRICE_CHANGED).
+    `currency` is that of its amounts; `expected_paid_minor` refuses any other price
+    (PRICE_CHANGED).
     """
 
     tenant_id: TenantId
