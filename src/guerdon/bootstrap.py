@@ -5,10 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
-import grpc
 import structlog
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
 
 from guerdon.adapters.postgres.connection import Database
 from guerdon.adapters.postgres.server_checks import WriteProof, check_server
@@ -17,26 +14,20 @@ from guerdon.domain.errors import GuerdonError
 from guerdon.serving.addresses import shown_address
 from guerdon.serving.messages import CannotServe, NotYet
 from guerdon.telemetry import Metrics
+from guerdon.transport.pipeline import Pipeline
+from guerdon.transport.server import GrpcServer
 
 log = structlog.get_logger()
-
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @dataclass(frozen=True)
 class Application:
     """A server that is built and not yet started, and what its process does beside it."""
 
-    server: grpc.aio.Server
-    health: health.HealthServicer
+    server: GrpcServer
     database: Database
     write_proof: WriteProof
     metrics: Metrics
-
-    async def set_healthy(self, healthy: bool) -> None:
-        """What grpc.health.v1 answers for the whole server."""
-        await self.health.set("", SERVING if healthy else NOT_SERVING)
 
     async def prove_writable(self) -> None:
         """Raises a GuerdonError when nothing can be written."""
@@ -54,12 +45,10 @@ async def application(settings: Settings, metrics: Metrics) -> AsyncIterator[App
         database = await open_database(settings)
         stack.push_async_callback(database.close)
         await refuse_unsound(settings, database)
-        server = grpc.aio.server(options=[("grpc.so_reuseport", 1)])
-        servicer = health.HealthServicer()
-        await servicer.set("", NOT_SERVING)
-        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-        server.add_insecure_port(shown_address(settings.host, settings.port))
-        yield Application(server, servicer, database, WriteProof(database), metrics)
+        pipeline = Pipeline(None, metrics)
+        server = GrpcServer([], pipeline, reflect=settings.reflection)
+        server.listen(shown_address(settings.host, settings.port))
+        yield Application(server, database, WriteProof(database), metrics)
 
 
 async def open_database(settings: Settings) -> Database:
@@ -67,7 +56,7 @@ async def open_database(settings: Settings) -> Database:
     try:
         return await Database.open(
             settings.database_url.get_secret_value(),
-            role=settings.database_role,
+            role=settings.role,
             statement_cache_size=settings.database_statement_cache_size,
         )
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

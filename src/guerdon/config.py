@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     database_direct_url: SecretStr | None = None
     """Past a transaction pooler, for LISTEN and migrations; DATABASE_URL when it is not given."""
     database_role: str = "guerdon_app"
-    """The role to work as after connecting; empty when the login is that role already."""
+    """The role to work as after connecting; `none` when the login is such a role itself."""
     database_statement_cache_size: Annotated[int, Field(ge=0, le=10_000)] = 100
     """0 behind a pooler that cannot track prepared statements."""
     redis_url: SecretStr | None = Field(default=None, validation_alias="REDIS_URL")
@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         if self.api_key_pepper is None:
             raise SettingsInvalid(f"GUERDON_API_KEY_PEPPER is not set: {PEPPER_RECIPE}.")
         return decode_pepper(self.api_key_pepper.get_secret_value())
+
+    @property
+    def role(self) -> str | None:
+        """The role to take on after connecting, if any."""
+        return None if self.database_role == "none" else self.database_role
 
     @property
     def direct_url(self) -> str:

@@ -3,7 +3,11 @@
 import typer
 
 from guerdon import __version__
-from guerdon.cli.serve import serve, worker
+from guerdon.cli.call import call
+from guerdon.cli.dev import dev
+from guerdon.cli.doctor import doctor
+from guerdon.cli.migrate import migrate
+from guerdon.cli.serve import serve
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
@@ -19,8 +23,8 @@ def version() -> None:
     typer.echo(__version__)
 
 
-app.command()(serve)
-app.command(hidden=True)(worker)
+for command in (dev, serve, call, migrate, doctor):
+    app.command()(command)
 
 
 def main() -> None:

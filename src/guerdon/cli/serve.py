@@ -10,7 +10,6 @@ from guerdon.cli.console import explained
 from guerdon.config import Settings, load_settings
 from guerdon.serving.logs import configure_logs
 from guerdon.serving.supervisor import Serving, supervise
-from guerdon.serving.worker import run_worker
 
 log = structlog.get_logger()
 
@@ -38,8 +37,3 @@ def check_serving(settings: Settings) -> None:
 
 def announce(serving: Serving) -> None:
     log.info("serving", address=serving.address, monitor=serving.monitor_url)
-
-
-def worker(descriptor: int) -> None:
-    """One worker; only a supervisor starts it."""
-    raise typer.Exit(run_worker(descriptor))

@@ -193,8 +193,7 @@ class WorkerProcess:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "guerdon",
-            "worker",
+            "guerdon.serving.worker",
             str(descriptor),
             stdin=asyncio.subprocess.DEVNULL,
             pass_fds=[descriptor],

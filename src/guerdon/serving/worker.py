@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -109,8 +110,7 @@ class Worker:
         async with self._proving(application):
             await stop.wait()
             self._report(Report(Phase.DRAINING))
-            await application.set_healthy(False)
-        await application.server.stop(DRAIN_SECONDS_MAX)
+            await application.server.stop(DRAIN_SECONDS_MAX)
 
     @contextlib.asynccontextmanager
     async def _proving(self, application: bootstrap.Application) -> AsyncIterator[None]:
@@ -128,7 +128,7 @@ class Worker:
         while True:
             before, problem = problem, await _problem_with_writing(application)
             if problem != before:
-                await application.set_healthy(problem == "")
+                await application.server.set_healthy(problem == "")
                 self._log_change(problem)
             self._report(Report(Phase.SERVING, writable=problem == "", problem=problem))
             application.sample_gauges()
@@ -153,3 +153,7 @@ async def _problem_with_writing(application: bootstrap.Application) -> str:
         cause = error.__cause__ or error
         return f"{type(cause).__name__}: {cause}"
     return ""
+
+
+if __name__ == "__main__":
+    sys.exit(run_worker(int(sys.argv[1])))

@@ -1,0 +1,110 @@
+"""`guerdon dev`: everything that a first Redeem needs, from nothing, with one command."""
+
+import asyncio
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.panel import Panel
+from rich.table import Table
+
+from guerdon import __version__, bootstrap
+from guerdon.adapters.postgres.migrate import migrate_up
+from guerdon.cli.console import errors, explained, output, step
+from guerdon.cli.serve import Host, MonitorPort, Port, Workers
+from guerdon.cli.state import (
+    DemoAccess,
+    only_one,
+    own_pepper,
+    read_demo_access,
+    write_demo_access,
+)
+from guerdon.config import Environment, Settings, load_settings
+from guerdon.embedded import Servers, development_servers
+from guerdon.serving.logs import configure_logs
+from guerdon.serving.supervisor import Serving, supervise
+
+LOG_LEVEL_VARIABLE = "GUERDON_LOG_LEVEL"
+PEPPER_VARIABLE = "GUERDON_API_KEY_PEPPER"
+
+
+def dev(
+    workers: Workers = None, host: Host = None, port: Port = None, monitor_port: MonitorPort = None
+) -> None:
+    """Start a server with all it needs: databases, schema, demo offers and a key for them.
+
+    Postgres and Redis are brought along unless DATABASE_URL and REDIS_URL name others. Their data
+    stays from one start to the next.
+    """
+    with explained(), ExitStack() as stack:
+        stack.enter_context(only_one())
+        servers = _start_servers(stack)
+        settings = load_settings(
+            environment=Environment.DEVELOPMENT,
+            database_url=servers.database_url,
+            redis_url=servers.redis_url,
+            api_key_pepper=os.environ.get(PEPPER_VARIABLE) or own_pepper(),
+            # The panel below says what matters; a log of its own would bury it.
+            log_level=os.environ.get(LOG_LEVEL_VARIABLE) or "warning",
+            reflection=True,
+            workers=workers,
+            host=host,
+            port=port,
+            monitor_port=monitor_port,
+        )
+        configure_logs(settings.log_format, settings.log_level)
+        with step("Migrating the database"):
+            asyncio.run(migrate_up(settings.direct_url))
+        new_key = _ensure_demo(settings)
+        asyncio.run(supervise(settings, lambda serving: _welcome(serving, new_key)))
+        errors.print("Stopping.")
+
+
+def _start_servers(stack: ExitStack) -> Servers:
+    given = {name: os.environ.get(name) or None for name in ("DATABASE_URL", "REDIS_URL")}
+    with step("Starting Postgres and Redis"):
+        return stack.enter_context(development_servers(given["DATABASE_URL"], given["REDIS_URL"]))
+
+
+def _ensure_demo(settings: Settings) -> str | None:
+    """Demo tenant, offers and key; a key that had to be made is answered, to be shown once."""
+    known = read_demo_access()
+    with step("Preparing the demo tenant"):
+        key = asyncio.run(bootstrap.ensure_demo(settings, known.api_key if known else None))
+    if known is not None and known.api_key == key:
+        return None
+    write_demo_access(DemoAccess(address="", api_key=key))
+    return key
+
+
+def _welcome(serving: Serving, new_key: str | None) -> None:
+    access = read_demo_access()
+    assert access is not None, "it was written before the server started"
+    file = write_demo_access(DemoAccess(address=serving.address, api_key=access.api_key))
+    guerdon = _command()
+    lines = Table.grid(padding=(0, 2))
+    lines.add_row("gRPC", serving.address)
+    lines.add_row("metrics", f"{serving.monitor_url}/metrics")
+    lines.add_row("health", f"{serving.monitor_url}/readyz")
+    if new_key:
+        lines.add_row("API key", new_key)
+        lines.add_row("", "of the demo tenant, shown this once; `call` below finds it by itself")
+    else:
+        lines.add_row("API key", f"as before, in {file}")
+        lines.add_row("", f"another one: {guerdon} keys create")
+    lines.add_row("try", f"{guerdon} call Redeem '{bootstrap.SAMPLE_REDEEM}'")
+    lines.add_row("or", f"{guerdon} call --list")
+    if output.is_terminal:
+        title = f"Guerdon {__version__} is serving"
+        output.print(Panel(lines, title=title, subtitle="Ctrl-C ends it", expand=False))
+    else:
+        output.print(f"Guerdon {__version__} is serving; Ctrl-C ends it.")
+        output.print(lines)
+    sys.stdout.flush()
+
+
+def _command() -> str:
+    """How this user reaches the command line: through ./dev in a checkout."""
+    in_checkout = Path("dev").is_file() and Path(sys.prefix).parent == Path.cwd()
+    return "./dev" if in_checkout else "guerdon"

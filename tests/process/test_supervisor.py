@@ -1,0 +1,133 @@
+"""The supervisor and its workers, as real processes on a real database."""
+
+import os
+import signal
+from pathlib import Path
+
+import asyncpg
+import grpc
+import psutil
+from grpc_health.v1 import health_pb2
+
+from guerdon.serving.messages import ExitCode
+from tests.process.servers import Server, environment, serving, started
+from tests.support.databases import DatabaseFactory
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def ask_health(address: str) -> int:
+    options = (("grpc.use_local_subchannel_pool", 1),)
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            health_pb2.HealthCheckRequest.SerializeToString,
+            health_pb2.HealthCheckResponse.FromString,
+        )
+        answer = await check(health_pb2.HealthCheckRequest(), timeout=10)
+        return int(answer.status)
+
+
+def pids(server: Server) -> set[int]:
+    return {int(worker["pid"]) for worker in server.workers().values()}
+
+
+async def test_workers_share_the_port_and_are_ready(tmp_path: Path, database_url: str) -> None:
+    async with serving(tmp_path, environment(database_url), "--workers", "2") as server:
+        assert server.get("/healthz")[0] == 200
+        status, _ = server.get("/readyz")
+        assert status == 200
+        assert len(pids(server)) == 2
+        assert await ask_health(server.address) == SERVING
+        assert server.metric('guerdon_workers{state="writable"}') == 2
+        assert await server.stop() == 0
+
+
+async def test_a_killed_worker_is_replaced_and_the_others_go_on(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with serving(tmp_path, environment(database_url), "--workers", "2") as server:
+        before = pids(server)
+        victim = min(before)
+        os.kill(victim, signal.SIGKILL)
+        await server.until(lambda: len(pids(server) - before) == 1, "a new worker")
+        assert before - {victim} <= pids(server)
+        await server.until(
+            lambda: server.metric('guerdon_workers{state="writable"}') == 2, "both can write"
+        )
+        assert server.metric("guerdon_worker_restarts_total") == 1
+        assert await ask_health(server.address) == SERVING
+
+
+async def test_a_killed_supervisor_takes_its_workers_along_and_leaves_the_port(
+    tmp_path: Path, database_url: str
+) -> None:
+    env = environment(database_url)
+    async with serving(tmp_path, env, "--workers", "2") as server:
+        workers = [psutil.Process(pid) for pid in pids(server)]
+        port = server.address.rpartition(":")[2]
+        server.process.kill()
+        async with serving(tmp_path, env, "--port", port) as second:
+            await second.until(
+                lambda: not psutil.wait_procs(workers, timeout=0)[1], "the old workers end"
+            )
+            assert await ask_health(second.address) == SERVING
+
+
+async def test_a_second_server_cannot_share_the_port(tmp_path: Path, database_url: str) -> None:
+    async with serving(tmp_path, environment(database_url)) as server:
+        port = server.address.rpartition(":")[2]
+        async with started(tmp_path, environment(database_url), "--port", port) as second:
+            assert await second.ended() == ExitCode.CONFIGURATION
+            assert f"Cannot listen on 127.0.0.1:{port}" in second.log.read_text()
+
+
+async def test_ready_means_that_a_row_can_be_written(
+    tmp_path: Path, database_url: str, owner: asyncpg.Connection
+) -> None:
+    name = await owner.fetchval("select current_database()")
+    async with serving(tmp_path, environment(database_url)) as server:
+        await owner.execute(f"alter database {name} set default_transaction_read_only = on")
+        await owner.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        await server.until(lambda: server.get("/readyz")[0] == 503, "not ready any more")
+        assert await ask_health(server.address) == NOT_SERVING
+        await owner.execute("set default_transaction_read_only = off")
+        await owner.execute(f"alter database {name} reset default_transaction_read_only")
+        await owner.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        await server.until(lambda: server.get("/readyz")[0] == 200, "ready again")
+        assert await ask_health(server.address) == SERVING
+
+
+async def test_a_database_without_a_schema_is_refused_with_advice(
+    tmp_path: Path, databases: DatabaseFactory
+) -> None:
+    name = await databases.make_empty()
+    env = environment(databases.url(name), GUERDON_DATABASE_ROLE="none")
+    async with started(tmp_path, env, "--workers", "2") as server:
+        assert await server.ended() == ExitCode.CONFIGURATION
+    text = server.log.read_text()
+    assert "run `guerdon migrate up`" in text
+    assert "not bound by row level security" in text
+    assert text.count("run `guerdon migrate up`") == 1
+
+
+async def test_a_table_without_forced_row_level_security_is_refused(
+    tmp_path: Path, database_url: str, owner: asyncpg.Connection
+) -> None:
+    await owner.execute("alter table guerdon.redemptions no force row level security")
+    async with started(tmp_path, environment(database_url)) as server:
+        assert await server.ended() == ExitCode.CONFIGURATION
+    assert "not forced on guerdon.redemptions" in server.log.read_text()
+
+
+async def test_settings_without_a_database_end_with_advice(tmp_path: Path) -> None:
+    async with started(tmp_path, environment("")) as server:
+        assert await server.ended() == ExitCode.CONFIGURATION
+    assert "DATABASE_URL is not set" in server.log.read_text()
