@@ -148,6 +148,7 @@ NOT_FOUND_REASONS = {
 PLAIN_REASONS: dict[type[errors.GuerdonError], str] = {
     errors.CodeAlreadyUsed: "CODE_ALREADY_USED",
     errors.EtagMismatch: "ETAG_MISMATCH",
+    errors.OfferAlreadyExists: "OFFER_ALREADY_EXISTS",
     errors.PageTokenInvalid: "PAGE_TOKEN_INVALID",
     errors.DependencyUnavailable: "DEPENDENCY_UNAVAILABLE",
     errors.OutcomeUnknown: "OUTCOME_UNKNOWN",
