@@ -1,0 +1,151 @@
+"""The micro-batcher: order, fairness, twins, bounds, and what cancelling does not do."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from guerdon.dataplane.batcher import Batcher
+from guerdon.domain.errors import DeadlinePassed, Overloaded
+from guerdon.domain.identifiers import TenantId
+from guerdon.limits import BATCH_ITEMS_MAX
+from guerdon.telemetry import PrometheusMetrics
+from tests.support.ledger import new_id
+
+SECONDS = 5.0
+
+
+class Kitchen:
+    """Runs batches when it is told to, and remembers them."""
+
+    def __init__(self, places: int = 4, queue_items_max: int = 10_000) -> None:
+        self.batches: list[tuple[TenantId, list[str]]] = []
+        self.open = asyncio.Event()
+        self.busy = asyncio.Event()
+        self.batcher: Batcher[str, str] = Batcher(
+            "test",
+            self.run,
+            asyncio.Semaphore(places),
+            PrometheusMetrics(CollectorRegistry()),
+            lambda: queue_items_max,
+        )
+
+    async def run(self, tenant_id: TenantId, items: Sequence[str]) -> Sequence[str | Exception]:
+        self.batches.append((tenant_id, list(items)))
+        self.busy.set()
+        await self.open.wait()
+        return [ValueError(item) if item == "poison" else item.upper() for item in items]
+
+    def submit(
+        self, tenant: TenantId, item: str, *, key: str | None = None, seconds: float = SECONDS
+    ) -> "asyncio.Task[str]":
+        return asyncio.create_task(
+            self.batcher.submit(tenant, item, key=key or item, content=item, seconds=seconds)
+        )
+
+
+def tenant() -> TenantId:
+    return TenantId(new_id())
+
+
+async def test_what_queues_while_a_batch_runs_goes_together_in_the_next() -> None:
+    kitchen, one = Kitchen(), tenant()
+    first = kitchen.submit(one, "a")
+    await kitchen.busy.wait()
+    rest = [kitchen.submit(one, item) for item in "bcd"]
+    await asyncio.sleep(0)
+    kitchen.open.set()
+    assert await asyncio.gather(first, *rest) == ["A", "B", "C", "D"]
+    assert [items for _, items in kitchen.batches] == [["a"], ["b", "c", "d"]]
+
+
+async def test_a_batch_is_bounded() -> None:
+    kitchen, one = Kitchen(), tenant()
+    kitchen.open.set()
+    tasks = [kitchen.submit(one, f"{number}") for number in range(BATCH_ITEMS_MAX + 10)]
+    await asyncio.gather(*tasks)
+    assert max(len(items) for _, items in kitchen.batches) <= BATCH_ITEMS_MAX
+
+
+async def test_tenants_take_turns_when_places_are_few() -> None:
+    kitchen, loud, quiet = Kitchen(places=1), tenant(), tenant()
+    tasks = [kitchen.submit(loud, f"{number}") for number in range(3 * BATCH_ITEMS_MAX)]
+    await kitchen.busy.wait()
+    tasks.append(kitchen.submit(quiet, "q"))
+    await asyncio.sleep(0)
+    kitchen.open.set()
+    await asyncio.gather(*tasks)
+    assert [who for who, _ in kitchen.batches].index(quiet) == 1
+
+
+async def test_twins_share_an_answer_and_other_content_waits_for_the_next_batch() -> None:
+    kitchen, one = Kitchen(), tenant()
+    first = kitchen.submit(one, "a")
+    await kitchen.busy.wait()
+    items = [("x", "key"), ("x", "key"), ("y", "key")]
+    tasks = [kitchen.submit(one, item, key=key) for item, key in items]
+    await asyncio.sleep(0)
+    kitchen.open.set()
+    assert await asyncio.gather(first, *tasks) == ["A", "X", "X", "Y"]
+    assert [items for _, items in kitchen.batches] == [["a"], ["x"], ["y"]]
+
+
+async def test_cancelling_a_caller_drops_what_still_waits_and_nothing_else() -> None:
+    kitchen, one = Kitchen(), tenant()
+    under_way = kitchen.submit(one, "a")
+    await kitchen.busy.wait()
+    waiting, other = kitchen.submit(one, "b"), kitchen.submit(one, "c")
+    await asyncio.sleep(0)
+    under_way.cancel()
+    waiting.cancel()
+    kitchen.open.set()
+    assert await other == "C"
+    assert [items for _, items in kitchen.batches] == [["a"], ["c"]]
+
+
+async def test_a_full_queue_sheds_with_pushback() -> None:
+    kitchen, one = Kitchen(queue_items_max=2), tenant()
+    under_way = kitchen.submit(one, "a")
+    await kitchen.busy.wait()
+    waiting = [kitchen.submit(one, item) for item in "bc"]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded) as shed:
+        await kitchen.batcher.submit(one, "d", key="d", content="d", seconds=SECONDS)
+    assert shed.value.retry_after_seconds > 0
+    kitchen.open.set()
+    assert await asyncio.gather(under_way, *waiting) == ["A", "B", "C"]
+
+
+async def test_an_item_whose_time_is_over_is_not_sent() -> None:
+    kitchen, one = Kitchen(), tenant()
+    under_way = kitchen.submit(one, "a")
+    await kitchen.busy.wait()
+    late = kitchen.submit(one, "b", seconds=0.0)
+    await asyncio.sleep(0)
+    kitchen.open.set()
+    with pytest.raises(DeadlinePassed):
+        await late
+    assert await under_way == "A"
+    assert [items for _, items in kitchen.batches] == [["a"]]
+
+
+async def test_one_items_error_is_its_own_and_a_raise_is_everyones() -> None:
+    kitchen, one = Kitchen(), tenant()
+    kitchen.open.set()
+    tasks = [kitchen.submit(one, item) for item in ("a", "poison", "b")]
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [answers[0], answers[2]] == ["A", "B"]
+    assert isinstance(answers[1], ValueError)
+
+
+async def test_close_waits_for_everything_queued() -> None:
+    kitchen, one = Kitchen(), tenant()
+    tasks = [kitchen.submit(one, item) for item in "abc"]
+    await kitchen.busy.wait()
+    closing = asyncio.create_task(kitchen.batcher.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    kitchen.open.set()
+    await closing
+    assert await asyncio.gather(*tasks) == ["A", "B", "C"]
