@@ -3,17 +3,18 @@
 -- Purpose: the cheap question by which a server finds out what of its copy is behind: 10,000 offers take
 -- a few milliseconds and one round trip.
 --
--- Input: the tenant. Outcome: parallel arrays, in no order, of the scheduled and active offers that are
+-- Input: the tenant. Outcomes: o_tenant, {tenant_id, name, ...} with the names of domain/tenants.py:
+-- Tenant, null when there is no such tenant or it is deleted; and parallel arrays, in no order, of the scheduled and active offers that are
 -- not deleted: id, version, and when that version was written (two histories of one id, as after a
 -- restore from a backup, may use the same version number, but not at the same microsecond).
--- o_tenant_known is false when there is no such live tenant. It locks nothing.
+-- It locks nothing.
 
 create or replace function guerdon.list_live_offers_v1(
-  p_tenant             uuid,
-  out o_tenant_known   boolean,
-  out o_offers         uuid[],
-  out o_versions       integer[],
-  out o_updated        timestamptz[])
+  p_tenant       uuid,
+  out o_tenant   json,
+  out o_offers   uuid[],
+  out o_versions integer[],
+  out o_updated  timestamptz[])
 language plpgsql
 stable
 set search_path = pg_catalog
@@ -22,9 +23,18 @@ set enable_seqscan = off
 as $$
 begin
   perform set_config('guerdon.tenant_id', p_tenant::text, true);
-  select exists (
-    select from guerdon.tenants t where t.tenant_id = p_tenant and t.deleted_at is null)
-  into o_tenant_known;
+  select json_build_object(
+    'tenant_id', t.tenant_id,
+    'name', t.name,
+    'currency', t.currency,
+    'time_zone', t.time_zone,
+    'rounding', t.rounding,
+    'price_source', t.price_source,
+    'stock_limits', t.stock_limits,
+    'default_locale', t.default_locale)
+  into o_tenant
+  from guerdon.tenants t
+  where t.tenant_id = p_tenant and t.deleted_at is null;
   select coalesce(array_agg(o.offer_id), '{}'), coalesce(array_agg(o.version), '{}'),
          coalesce(array_agg(o.updated_at), '{}')
   into o_offers, o_versions, o_updated

@@ -42,6 +42,12 @@ IDLE_TRANSACTION_SECONDS_MAX = 5.0
 # on the hottest offer; what waits longer met a stuck holder.
 EDIT_LOCK_TIMEOUT_MILLISECONDS = 3000
 
+# Seconds between two signs of life of the connections that hear changes, and for one to be answered.
+CHANGES_HEARTBEAT_SECONDS = 2.0
+# Seconds before such a connection is made again: doubled with each failure, from and up to these.
+CHANGES_RETRY_SECONDS_MIN = 0.1
+CHANGES_RETRY_SECONDS_MAX = 5.0
+
 # Seconds a cached offer, product or key may be used without being read again.
 CATALOGUE_AGE_SECONDS_MAX = 10.0
 # Offers and products that a process keeps beside the active ones: bounds its memory against scans.
@@ -54,11 +60,20 @@ CATALOGUE_CHECK_SECONDS = 5.0
 CATALOGUE_SHELF_ITEMS_MIN = 20
 # Tenants whose offers a process keeps; of more, those that were used least recently go.
 CATALOGUE_TENANTS_MAX = 1000
-# Callers whose keys a process remembers.
+# Keys that a process remembers to be good, and as many to be bad.
 AUTHENTICATED_KEYS_MAX = 10_000
+# Keys that are looked up in Postgres at once, and that may wait for it, before more are shed.
+KEY_LOOKUPS_MAX = 2
+KEY_LOOKUPS_WAITING_MAX = 1000
 
 # Seconds Redis may take before the item goes on without it (the breaker's budget).
 REDIS_TIMEOUT_SECONDS = 0.05
+# The same for the copies of offers, which come many at a time and to nobody's call in particular.
+REDIS_SHELF_TIMEOUT_SECONDS = 0.5
+# Offers in one such call: a few hundred kilobytes.
+REDIS_SHELF_ITEMS_MAX = 250
+# Seconds a tenant's copies live in Redis when no offer of it is written: bounds its memory.
+REDIS_SHELF_TTL_SECONDS = 24 * 3600
 # Seconds the breaker stays open before one call tries Redis again.
 REDIS_RETRY_SECONDS = 1.0
 # Seconds an offer's counters live in Redis untouched: bounds its memory.
@@ -78,9 +93,14 @@ CALLS_IN_PROGRESS_MAX = 16_384
 REDEEM_BATCH_ITEMS_MAX = 100
 # Facts in one push.
 FACTS_ITEMS_MAX = 1000
+# Days that a fact may lie ahead of our clock: a zone's tomorrow and a wrong clock fit, and the days
+# that a rule's window reads stay bounded.
+FACTS_FUTURE_DAYS_MAX = 2
 # Rows on a page of a list: by default, and at most.
 PAGE_ROWS_DEFAULT = 50
 PAGE_ROWS_MAX = 1000
+# Offers that ListApplicableOffers shows when it is not told how many: a screen or two.
+APPLICABLE_OFFERS_DEFAULT = 20
 
 # Pieces in one line, and minor units of one price: their product must stay exact in JSON as well.
 QUANTITY_PIECES_MAX = 1_000_000

@@ -10,6 +10,16 @@ from uuid import UUID
 
 import msgspec
 
+from guerdon.domain.facts import (
+    ActivityDay,
+    CustomerFacts,
+    OperatorFacts,
+    ProductFacts,
+    ProductsPushed,
+    PushCounts,
+    SupplierFacts,
+    Transaction,
+)
 from guerdon.domain.identifiers import CustomerId, OfferId, ProductId, RequestId, TargetId, TenantId
 from guerdon.domain.offers import Offer, OfferDraft, OfferReference, OfferStatus
 from guerdon.domain.products import Product
@@ -305,18 +315,22 @@ class StampedOffer(msgspec.Struct, frozen=True):
 
     @property
     def stamp(self) -> OfferStamp:
-        """What to compare with list_live_stamps."""
+        """What LiveOffers says while this version is in force."""
         return OfferStamp(self.offer.version, self.updated_at)
+
+
+class LiveOffers(msgspec.Struct, frozen=True):
+    """A tenant's settings, and which offers of it are scheduled or active."""
+
+    tenant: Tenant
+    stamps: Mapping[OfferId, OfferStamp]
 
 
 class OfferReader(Protocol):
     """Postgres as the caches read it. All methods may raise DependencyUnavailable."""
 
-    async def read_tenant(self, tenant_id: TenantId) -> Tenant:
-        """NotFound("tenant") when there is none or it is deleted."""
-
-    async def list_live_stamps(self, tenant_id: TenantId) -> Mapping[OfferId, OfferStamp]:
-        """The tenant's scheduled and active offers; NotFound("tenant") as above."""
+    async def read_live(self, tenant_id: TenantId) -> LiveOffers:
+        """One snapshot; NotFound("tenant") when there is none or it is deleted."""
 
     async def read_offers(
         self, tenant_id: TenantId, offer_ids: Sequence[OfferId]
@@ -441,3 +455,49 @@ class ChangeSink(Protocol):
 
     def forget_all(self) -> None:
         """Changes may have been missed: nothing that is held is used again."""
+
+
+class FactStore(Protocol):
+    """Postgres as facts are pushed into it, at most FACTS_ITEMS_MAX items (or links) a call.
+
+    Of several customers, products, operators, suppliers or links with one id, the last counts. Every
+    method is one transaction, all or nothing, and idempotent: the same push again changes nothing.
+    Any number of pushes of overlapping ids may run at once. All methods may raise LocksTimedOut or
+    Conflict (nothing was written), DependencyUnavailable, and OutcomeUnknown, after which the same
+    push may simply be sent again.
+    """
+
+    async def upsert_customers(
+        self, tenant_id: TenantId, customers: Sequence[CustomerFacts]
+    ) -> PushCounts:
+        """Insert or replace customers with all their roles."""
+
+    async def upsert_products(
+        self, tenant_id: TenantId, products: Sequence[ProductFacts]
+    ) -> ProductsPushed:
+        """Insert or replace products; the caches are notified."""
+
+    async def upsert_operators(
+        self, tenant_id: TenantId, operators: Sequence[OperatorFacts]
+    ) -> PushCounts:
+        """Insert or replace operators."""
+
+    async def upsert_suppliers(
+        self, tenant_id: TenantId, suppliers: Sequence[SupplierFacts]
+    ) -> ProductsPushed:
+        """Insert or replace suppliers and the links that are given; the caches are notified."""
+
+    async def record_transactions(
+        self, tenant_id: TenantId, transactions: Sequence[Transaction]
+    ) -> PushCounts:
+        """Insert transactions or move their status forward, and keep the rules' counts exact.
+
+        An earlier status that arrives late changes nothing. Raises TransactionConflict with the
+        ids whose content differs from what is known or whose status cannot follow from it, and
+        FieldsInvalid when a customer's amounts sum up to more than can be kept.
+        """
+
+    async def record_activities(
+        self, tenant_id: TenantId, activities: Sequence[ActivityDay]
+    ) -> PushCounts:
+        """Mark days as active; they never become inactive again."""

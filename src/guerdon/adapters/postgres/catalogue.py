@@ -1,6 +1,6 @@
 """ports.OfferReader on Postgres: what the caches are filled from, one round trip a question."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -11,7 +11,7 @@ from guerdon.domain.identifiers import OfferId, ProductId, TenantId
 from guerdon.domain.products import Product
 from guerdon.domain.tenants import Tenant
 from guerdon.limits import CATALOGUE_READ_ITEMS_MAX
-from guerdon.ports import OfferStamp, StampedOffer
+from guerdon.ports import LiveOffers, OfferStamp, StampedOffer
 
 _offers = msgspec.json.Decoder(list[StampedOffer])
 _products = msgspec.json.Decoder(list[Product])
@@ -24,18 +24,15 @@ class PostgresOfferReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def read_tenant(self, tenant_id: TenantId) -> Tenant:
-        row = await self._database.call(queries.text("read_tenant"), tenant_id)
+    async def read_live(self, tenant_id: TenantId) -> LiveOffers:
+        row = await self._database.call(queries.text("list_live_offers"), tenant_id)
         if row["o_tenant"] is None:
             raise NotFound("tenant")
-        return _tenant.decode(row["o_tenant"])
-
-    async def list_live_stamps(self, tenant_id: TenantId) -> Mapping[OfferId, OfferStamp]:
-        row = await self._database.call(queries.text("list_live_offers"), tenant_id)
-        if not row["o_tenant_known"]:
-            raise NotFound("tenant")
         stamps = map(OfferStamp, row["o_versions"], row["o_updated"])
-        return dict(zip(map(OfferId, row["o_offers"]), stamps, strict=True))
+        return LiveOffers(
+            _tenant.decode(row["o_tenant"]),
+            dict(zip(map(OfferId, row["o_offers"]), stamps, strict=True)),
+        )
 
     async def read_offers(
         self, tenant_id: TenantId, offer_ids: Sequence[OfferId]

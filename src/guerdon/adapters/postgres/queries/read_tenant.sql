@@ -1,1 +1,0 @@
-select * from guerdon.read_tenant_v1($1)
