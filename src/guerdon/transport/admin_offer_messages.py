@@ -17,7 +17,7 @@ from guerdon.domain.written_offers import (
     WrittenProduct,
     WrittenTranslation,
 )
-from guerdon.transport.values import read_time, write_optional_time
+from guerdon.transport.values import read_optional_time, write_optional_time
 
 Json = None | bool | float | str | list["Json"] | dict[str, "Json"]
 
@@ -38,8 +38,8 @@ def read_offer(message: offer_pb2.Offer) -> WrittenOffer:
         buy_x_get_y=WrittenBuyGet(**_said(message.buy_x_get_y))
         if message.HasField("buy_x_get_y")
         else None,
-        starts_at=read_time(message.starts_at) if message.HasField("starts_at") else None,
-        ends_at=read_time(message.ends_at) if message.HasField("ends_at") else None,
+        starts_at=read_optional_time(message, "starts_at"),
+        ends_at=read_optional_time(message, "ends_at"),
     )
 
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,3 +38,8 @@ def write_time(moment: datetime) -> Timestamp:
 def read_time(moment: Timestamp) -> datetime:
     """In UTC; nanoseconds beyond the microsecond are dropped."""
     return moment.ToDatetime(tzinfo=UTC)
+
+
+def read_optional_time(message: Message, name: str) -> datetime | None:
+    """The message's field of that name; None when it is absent."""
+    return read_time(getattr(message, name)) if message.HasField(name) else None
