@@ -22,8 +22,8 @@
 --
 -- Cost: at most five statements for any number of pairs, none of which reads history: a rule reads one row
 -- of customer_stats, or as many rows of customer_activity_daily as its window has days (at most 366).
--- STABLE, so all of them share one snapshot. Plans: as in redeem_v1, nested loops over primary keys, driven
--- by the arrays; scalar subqueries and left joins leave the planner no other order.
+-- STABLE, so all of them share one snapshot. Plans: as in redeem_v1, look-ups by primary key, driven by
+-- the arrays; lateral ones with `limit 1` and scalar subqueries leave the planner no other order.
 
 create or replace function guerdon.judge_customers_v1(
   p_tenant    uuid,
@@ -40,8 +40,6 @@ set search_path = pg_catalog
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 set jit = off
 as $$
 declare
@@ -73,7 +71,12 @@ begin
     coalesce(array_agg(d.offer_id) filter (where o.eligibility_logic = 'any'), '{}')
   into v_listed, v_any
   from (select distinct u.offer_id from unnest(p_offers) as u (offer_id)) as d
-  left join guerdon.offers o on o.tenant_id = p_tenant and o.offer_id = d.offer_id
+  left join lateral (
+    select x.audience_mode, x.eligibility_logic
+    from guerdon.offers x
+    where x.tenant_id = p_tenant and x.offer_id = d.offer_id
+    limit 1
+  ) as o on true
   where d.offer_id is not null;
 
   select
@@ -153,8 +156,15 @@ begin
     min((p_now at time zone z.time_zone)::date)
   into p_verdicts, v_known, v_created_days, v_today
   from unnest(p_customers) with ordinality as p (customer_id, n)
-  left join guerdon.customers c on c.tenant_id = p_tenant and c.customer_id = p.customer_id
-  left join guerdon.tenants z on z.tenant_id = p_tenant;
+  left join lateral (
+    select x.customer_id, x.status, x.created_at, x.deleted_at
+    from guerdon.customers x
+    where x.tenant_id = p_tenant and x.customer_id = p.customer_id
+    limit 1
+  ) as c on true
+  left join lateral (
+    select x.time_zone from guerdon.tenants x where x.tenant_id = p_tenant limit 1
+  ) as z on true;
 
   if cardinality(v_listed) > 0 then
     for v_pair in
