@@ -1,19 +1,61 @@
 """The composition root: the only file that wires adapters, planes and transport together."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import asyncpg
 import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
+from guerdon.adapters.authenticator import KeyAuthenticator
+from guerdon.adapters.catalogue.catalogue import Catalogue
+from guerdon.adapters.postgres.api_keys import PostgresApiKeys
+from guerdon.adapters.postgres.catalogue import PostgresOfferReader
+from guerdon.adapters.postgres.changes import ChangeListener
 from guerdon.adapters.postgres.connection import Database
+from guerdon.adapters.postgres.redemptions import PostgresRedemptions
 from guerdon.adapters.postgres.server_checks import WriteProof, check_server
+from guerdon.adapters.redis.admission import NoAdmission, RedisAdmission
+from guerdon.adapters.redis.breaker import Breaker
+from guerdon.adapters.redis.changes import (
+    NoChangePublisher,
+    RedisChangePublisher,
+    RedisChangeSubscriber,
+)
+from guerdon.adapters.redis.offers import NoOfferShelf, RedisOfferShelf
 from guerdon.config import Environment, Settings
+from guerdon.dataplane.applicable import ApplicableOffers
+from guerdon.dataplane.check_eligibility import CheckEligibility
+from guerdon.dataplane.get_redemption import GetRedemption
+from guerdon.dataplane.list_applicable_offers import ListApplicableOffers
+from guerdon.dataplane.list_redemptions import ListRedemptions
+from guerdon.dataplane.observer import Observer
+from guerdon.dataplane.quote import Quote
+from guerdon.dataplane.redeem import Redeem
+from guerdon.dataplane.redeem_batch import RedeemBatch
+from guerdon.dataplane.revoke import Revoke
 from guerdon.domain.errors import GuerdonError
+from guerdon.limits import BATCHES_IN_FLIGHT_MAX, REDIS_SHELF_TIMEOUT_SECONDS
+from guerdon.ports import (
+    Admission,
+    ChangePublisher,
+    ChangeSink,
+    OfferCatalogue,
+    OfferShelf,
+    RedemptionStore,
+)
 from guerdon.serving.addresses import shown_address
 from guerdon.serving.messages import CannotServe, NotYet
 from guerdon.telemetry import Metrics
+from guerdon.transport import offer_service
+from guerdon.transport.offer_service import DataPlane, OfferServicer
 from guerdon.transport.pipeline import Pipeline
 from guerdon.transport.server import GrpcServer
 
@@ -26,6 +68,7 @@ class Application:
 
     server: GrpcServer
     database: Database
+    admission: Admission
     write_proof: WriteProof
     metrics: Metrics
 
@@ -36,6 +79,17 @@ class Application:
     def sample_gauges(self) -> None:
         """Tell what changes too often to be told at each change."""
         self.metrics.pool_changed(self.database.connections_in_use)
+        self.metrics.redis_changed(self.admission.available)
+
+
+@dataclass(frozen=True)
+class RedisParts:
+    """What Redis does for the planes, or what stands in for it in Postgres-only mode."""
+
+    admission: Admission
+    shelf: OfferShelf
+    publisher: ChangePublisher
+    subscribe: Callable[[list[ChangeSink]], Coroutine[Any, Any, None]] | None
 
 
 @asynccontextmanager
@@ -45,10 +99,94 @@ async def application(settings: Settings, metrics: Metrics) -> AsyncIterator[App
         database = await open_database(settings)
         stack.push_async_callback(database.close)
         await refuse_unsound(settings, database)
-        pipeline = Pipeline(None, metrics)
-        server = GrpcServer([], pipeline, reflect=settings.reflection)
+        parts = _redis_parts(settings, metrics, stack)
+        catalogue = Catalogue(PostgresOfferReader(database), parts.shelf, time.monotonic, metrics)
+        stack.push_async_callback(catalogue.close)
+        keys = PostgresApiKeys(database)
+        authenticator = KeyAuthenticator(keys, settings.pepper, time.monotonic, metrics)
+        stack.push_async_callback(authenticator.close)
+        _hear_changes(settings, parts, [catalogue, authenticator], stack)
+        plane = _data_plane(database, parts.admission, catalogue, metrics, stack)
+        services = [(offer_service.SERVICE, OfferServicer(plane))]
+        server = GrpcServer(services, Pipeline(authenticator, metrics), reflect=settings.reflection)
         server.listen(shown_address(settings.host, settings.port))
-        yield Application(server, database, WriteProof(database), metrics)
+        yield Application(server, database, parts.admission, WriteProof(database), metrics)
+
+
+def _data_plane(
+    database: Database,
+    admission: Admission,
+    catalogue: OfferCatalogue,
+    metrics: Metrics,
+    stack: AsyncExitStack,
+) -> DataPlane:
+    store: RedemptionStore = PostgresRedemptions(database)
+    places = asyncio.Semaphore(BATCHES_IN_FLIGHT_MAX)
+    observer = Observer(store, places, metrics)
+    stack.push_async_callback(observer.close)
+    redeem = Redeem(catalogue, admission, store, places, metrics, _now)
+    stack.push_async_callback(redeem.close)
+    applicable = ApplicableOffers(catalogue, observer, _now)
+    return DataPlane(
+        check_eligibility=CheckEligibility(catalogue, observer, _now),
+        quote=Quote(catalogue, observer, applicable, _now),
+        redeem=redeem,
+        redeem_batch=RedeemBatch(redeem),
+        revoke=Revoke(store, admission),
+        get_redemption=GetRedemption(store),
+        list_redemptions=ListRedemptions(store),
+        list_applicable_offers=ListApplicableOffers(catalogue, applicable),
+    )
+
+
+def _redis_parts(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> RedisParts:
+    if settings.redis_url is None:
+        return RedisParts(NoAdmission(), NoOfferShelf(), NoChangePublisher(), None)
+    url = settings.redis_url.get_secret_value()
+    redis = _open_redis(url, REDIS_SHELF_TIMEOUT_SECONDS, stack)
+    listening = _open_redis(url, None, stack)
+    breaker = Breaker(time.monotonic, metrics)
+    admission = RedisAdmission(redis, breaker)
+    stack.push_async_callback(admission.close)
+    return RedisParts(
+        admission,
+        RedisOfferShelf(redis, breaker, settings.pepper),
+        RedisChangePublisher(redis, breaker),
+        lambda sinks: RedisChangeSubscriber(listening, sinks).run(),
+    )
+
+
+def _open_redis(url: str, timeout_seconds: float | None, stack: AsyncExitStack) -> Redis:
+    """A client that connects when it is used, and leaves retries to the breaker."""
+    client = Redis.from_url(
+        url,
+        protocol=2,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=REDIS_SHELF_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+    stack.push_async_callback(client.aclose)
+    return client
+
+
+def _hear_changes(
+    settings: Settings, parts: RedisParts, sinks: list[ChangeSink], stack: AsyncExitStack
+) -> None:
+    listener = ChangeListener(settings.direct_url, sinks)
+    _run_beside(listener.run(), stack)
+    if parts.subscribe is not None:
+        _run_beside(parts.subscribe(sinks), stack)
+
+
+def _run_beside(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> None:
+    task = asyncio.create_task(work)
+
+    async def end() -> None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(end)
 
 
 async def open_database(settings: Settings) -> Database:
@@ -74,3 +212,7 @@ async def refuse_unsound(settings: Settings, database: Database) -> None:
             log.warning(warning)
     if findings.refusals:
         raise CannotServe("\n".join(findings.refusals))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -12,6 +12,7 @@ from rich.table import Table
 from guerdon import __version__, bootstrap
 from guerdon.adapters.postgres.migrate import migrate_up
 from guerdon.cli.console import errors, explained, output, step
+from guerdon.cli.present import PEPPER_VARIABLE
 from guerdon.cli.serve import Host, MonitorPort, Port, Workers
 from guerdon.cli.state import (
     DemoAccess,
@@ -26,7 +27,6 @@ from guerdon.serving.logs import configure_logs
 from guerdon.serving.supervisor import Serving, supervise
 
 LOG_LEVEL_VARIABLE = "GUERDON_LOG_LEVEL"
-PEPPER_VARIABLE = "GUERDON_API_KEY_PEPPER"
 
 
 def dev(

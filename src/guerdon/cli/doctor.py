@@ -9,7 +9,8 @@ from redis.exceptions import RedisError
 from guerdon import bootstrap
 from guerdon.adapters.postgres.server_checks import WriteProof, check_server
 from guerdon.cli.console import explained, output
-from guerdon.config import Settings, load_settings
+from guerdon.cli.present import present_settings
+from guerdon.config import Settings
 from guerdon.domain.errors import GuerdonError
 from guerdon.limits import BATCH_SECONDS_MAX
 from guerdon.serving.messages import ExitCode
@@ -18,7 +19,7 @@ from guerdon.serving.messages import ExitCode
 def doctor() -> None:
     """Check the settings, Postgres and Redis as a server would at its start."""
     with explained():
-        settings = load_settings()
+        settings = present_settings()
         assert settings.pepper
         if not asyncio.run(_examine(settings)):
             raise typer.Exit(ExitCode.CONFIGURATION)

@@ -8,7 +8,7 @@ import typer
 
 from guerdon.adapters.postgres.migrate import Standing, migrate_down, migrate_up, read_standing
 from guerdon.cli.console import errors, explained, output, step
-from guerdon.config import load_settings
+from guerdon.cli.present import present_settings
 
 
 class Direction(StrEnum):
@@ -25,7 +25,7 @@ def migrate(
 ) -> None:
     """Bring the schema up, take it back, or show where it stands."""
     with explained():
-        url = load_settings().direct_url
+        url = present_settings().direct_url
         if direction is Direction.STATUS:
             print_standing(asyncio.run(read_standing(url)))
             return

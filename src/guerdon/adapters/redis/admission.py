@@ -129,6 +129,21 @@ class RedisAdmission:
             return await pipeline.execute()
 
 
+class NoAdmission:
+    """ports.Admission without Redis: every use is likely."""
+
+    available = False
+
+    async def sort(
+        self, _tenant_id: TenantId, uses: Sequence[tuple[OfferId, CustomerId]]
+    ) -> Sequence[Road]:
+        """To the locking function, all of them."""
+        return [Road.LIKELY] * len(uses)
+
+    def record(self, _tenant_id: TenantId, _counters: Sequence[Counters]) -> None:
+        """Nowhere."""
+
+
 def _digest(use: tuple[OfferId, CustomerId]) -> bytes:
     """A customer as Redis knows them: nothing there leads back to the customer's id."""
     offer_id, customer_id = use
