@@ -41,6 +41,8 @@ IDLE_TRANSACTION_SECONDS_MAX = 5.0
 # Milliseconds an edit waits for its offer's lock. Waiters are served in turn, so a second is enough
 # on the hottest offer; what waits longer met a stuck holder.
 EDIT_LOCK_TIMEOUT_MILLISECONDS = 3000
+# Tries of an edit without an etag when others edit the same offer at the same time.
+EDIT_ATTEMPTS_MAX = 5
 
 # Seconds between two signs of life of the connections that hear changes, and for one to be answered.
 CHANGES_HEARTBEAT_SECONDS = 2.0
