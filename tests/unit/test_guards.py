@@ -18,6 +18,7 @@ from guerdon.domain.guards import (
     decide,
     needs_product,
     rank_candidates,
+    refuse_offer,
     stock_notice,
 )
 from guerdon.domain.identifiers import OfferId, TargetId
@@ -200,6 +201,14 @@ def test_only_the_other_kind_of_service_is_refused(
     assert isinstance(decision, Refusal) == (
         {asked, covered} == {ServiceType.DELIVERY, ServiceType.PICKUP}
     )
+
+
+def test_an_offer_is_judged_without_a_line_and_without_a_currency() -> None:
+    offer = make_offer(currency="USD")
+    assert refuse_offer(offer, ServiceType.BOTH, None, NOW) is None
+    wrong_currency = refuse_offer(offer, ServiceType.BOTH, "NGN", NOW)
+    assert wrong_currency is not None
+    assert wrong_currency.reason is RefusalReason.CURRENCY_NOT_COVERED
 
 
 OWN = Target(product_id=PRODUCT_ID, discount_bps=100)

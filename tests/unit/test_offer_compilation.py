@@ -228,6 +228,10 @@ JAN = datetime(2026, 1, 1, tzinfo=UTC)
             one_product(offer_percentage=1, price_override_minor=1),
             ["products[0].offer_percentage"],
         ),
+        (
+            one_product(offer_percentage=101, price_override_minor=1),
+            ["products[0].offer_percentage"],
+        ),
         (one_product(price_override_minor=-1), ["products[0].price_override_minor"]),
         (one_product(offer_quantity=2), ["products[0].offer_quantity"]),
         (one_product(offer_quantity=-2, offer_percentage=1), ["products[0].offer_quantity"]),
