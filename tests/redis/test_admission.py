@@ -158,8 +158,7 @@ async def test_a_dead_redis_is_left_alone_and_found_again(clock: Clock) -> None:
         admission = RedisAdmission(client, breaker)
         offer = OfferId(new_id())
         await tell(admission, counters(offer, used=3, total_limit=3))
-        assert admission.available
-        await client.execute_command("CLIENT", "PAUSE", 500, "ALL")
+        await client.client_pause(500)
         started = time.monotonic()
         assert await road(admission, offer) is Road.LIKELY
         assert not admission.available
@@ -179,8 +178,7 @@ async def test_an_answer_to_somebody_else_is_not_taken(
 ) -> None:
     offer = OfferId(new_id())
     await tell(admission, counters(offer, used=3, total_limit=3))
-    connection = redis.connection_pool.get_available_connection()
-    await connection.connect()
+    connection = await redis.connection_pool.get_connection()
     await connection.send_command("ECHO", "a reply that nobody waits for")
     await redis.connection_pool.release(connection)
     assert await road(admission, offer) is Road.LIKELY

@@ -119,8 +119,8 @@ async def test_max_uses_of_a_target_count_its_lines(
     assert await outcomes(store, tenant, items) == [
         "GRANTED", "GRANTED", "PRODUCT_LIMIT_REACHED", "GRANTED",
     ]  # fmt: skip
-    used = dict(await owner.fetch("select target_id, used from guerdon.offer_product_counters"))
-    assert used == {target: 2, free: 1}
+    rows = await owner.fetch("select target_id, used from guerdon.offer_product_counters")
+    assert {row["target_id"]: row["used"] for row in rows} == {target: 2, free: 1}
     await store.revoke(tenant, items[0].command.request_id, "")
     assert await outcomes(store, tenant, [items[2]]) == ["GRANTED"]
 
