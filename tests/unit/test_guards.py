@@ -21,7 +21,7 @@ from guerdon.domain.guards import (
     refuse_offer,
     stock_notice,
 )
-from guerdon.domain.identifiers import OfferId, TargetId
+from guerdon.domain.identifiers import OfferId, ProductId, TargetId
 from guerdon.domain.offers import (
     REDEEMABLE_STATUSES,
     BuyGet,
@@ -237,6 +237,22 @@ def test_a_product_wins_over_a_suppliers_product_and_that_over_a_supplier(
         assert refusal_of(decision).reason is RefusalReason.PRODUCT_NOT_COVERED
     else:
         assert priced(decision).target_id == winner.target_id
+
+
+@pytest.mark.parametrize("kind", ["product_id", "supplier_product_id", "supplier_id"])
+def test_an_id_matches_only_as_what_it_was_listed(kind: str) -> None:
+    one = UUID(int=7)
+    offer = make_offer(product_scope=ProductScope.LISTED, targets=(Target(**{kind: one}),))
+    other = UUID(int=8)
+    facts = {
+        "product_id": make_product(product_id=ProductId(one)),
+        "supplier_product_id": make_product(suppliers=(SupplierLink(other, one),)),
+        "supplier_id": make_product(suppliers=(SupplierLink(one, other),)),
+    }
+    for named, product in facts.items():
+        purchase = make_purchase(make_line(product_id=product.product_id))
+        decision = decide(purchase, offer, product, TENANT, NOW)
+        assert isinstance(decision, PricedLine) == (named == kind)
 
 
 def decide_among(targets: tuple[Target, ...], quantity: int = 3) -> PricedLine | Refusal:

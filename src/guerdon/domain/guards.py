@@ -75,7 +75,7 @@ def needs_product(offer: Offer, tenant: Tenant) -> bool:
         tenant.stock_limits
         or tenant.price_source is PriceSource.CATALOGUE
         or offer.product_scope in (ProductScope.OPERATOR_PRODUCTS, ProductScope.SUPPLIER_PRODUCTS)
-        or any(target.product_id is None for target in offer.targets)
+        or offer.lists_suppliers
     )
 
 
@@ -193,15 +193,18 @@ def _matching_targets(offer: Offer, line: Line, facts: Product | None) -> list[T
     """
     if not offer.targets or line.product_id is None:
         return []
-    product_id = line.product_id
-    own = [target for target in offer.targets if target.product_id == product_id]
-    if own or facts is None or not facts.suppliers:
-        return own
-    links = {link.supplier_product_id for link in facts.suppliers}
+    own = offer.targets_by_id.get(line.product_id)
+    if own is not None and own.product_id is not None:
+        return [own]
+    if facts is None:
+        return []
+    listed = (offer.targets_by_id.get(link.supplier_product_id) for link in facts.suppliers)
+    links = [target for target in listed if target and target.supplier_product_id is not None]
+    if links:
+        return links
     suppliers = {link.supplier_id for link in facts.suppliers}
-    return [target for target in offer.targets if target.supplier_product_id in links] or [
-        target for target in offer.targets if target.supplier_id in suppliers
-    ]
+    listed = (offer.targets_by_id.get(supplier_id) for supplier_id in suppliers)
+    return [target for target in listed if target and target.supplier_id is not None]
 
 
 def _is_covered(offer: Offer, facts: Product | None, targets: Sequence[Target]) -> bool:

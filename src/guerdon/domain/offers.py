@@ -4,6 +4,7 @@ read."""
 import unicodedata
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -138,7 +139,7 @@ class Translation(msgspec.Struct, frozen=True):
     description: str = ""
 
 
-class Offer(msgspec.Struct, frozen=True, kw_only=True):
+class Offer(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One version of one offer. Amounts are minor units of `currency`; a limit of None is no limit.
 
     `allowed_customer_count` tells how many customers are listed; who they are stays in Postgres.
@@ -174,6 +175,16 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     def code_normalised(self) -> str | None:
         """The code as it is compared, or None."""
         return None if self.code is None else normalise_code(self.code)
+
+    @cached_property
+    def targets_by_id(self) -> dict[UUID, Target]:
+        """The targets by their id, made once: a cached offer may list a thousand."""
+        return {target.target_id: target for target in self.targets}
+
+    @cached_property
+    def lists_suppliers(self) -> bool:
+        """Whether any target is a supplier or a supplier's product."""
+        return any(target.product_id is None for target in self.targets)
 
     @property
     def applies_by_itself(self) -> bool:
