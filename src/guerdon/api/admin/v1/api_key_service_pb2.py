@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from guerdon.api.annotations.v1 import annotations_pb2 as guerdon_dot_api_dot_annotations_dot_v1_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*guerdon/api/admin/v1/api_key_service.proto\x12\x14guerdon.api.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a,guerdon/api/annotations/v1/annotations.proto\"\xdd\x01\n\x06\x41piKey\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x02\n\x13\x43reateApiKeyRequest\x12\"\n\x04name\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x64\x32\t^\\P{Cc}*$\x12\x8c\x01\n\x06scopes\x18\x02 \x03(\tB|\xbaHy\x92\x01v\x08\x01\x10\x14\x18\x01\"nrlR\x0boffers.readR\roffers.redeemR\roffers.revokeR\x11offers.admin.readR\x12offers.admin.writeR\x0b\x66\x61\x63ts.writeR\x0bkeys.manage\x12\x39\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\xbaH\x05\xb2\x01\x02@\x01\"U\n\x14\x43reateApiKeyResponse\x12-\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1c.guerdon.api.admin.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"d\n\x12ListApiKeysRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12/\n\npage_token\x18\x02 \x01(\tB\x1b\xbaH\x18r\x16\x18\x80\x04\x32\x11^[A-Za-z0-9_=-]*$\"^\n\x13ListApiKeysResponse\x12.\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x1c.guerdon.api.admin.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x13RevokeApiKeyRequest\x12)\n\napi_key_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{16}$\"E\n\x14RevokeApiKeyResponse\x12-\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1c.guerdon.api.admin.v1.ApiKey2\xfa\x02\n\rApiKeyService\x12v\n\x0c\x43reateApiKey\x12).guerdon.api.admin.v1.CreateApiKeyRequest\x1a*.guerdon.api.admin.v1.CreateApiKeyResponse\"\x0f\xaa\xd4\x18\x0bkeys.manage\x12v\n\x0bListApiKeys\x12(.guerdon.api.admin.v1.ListApiKeysRequest\x1a).guerdon.api.admin.v1.ListApiKeysResponse\"\x12\x90\x02\x01\xaa\xd4\x18\x0bkeys.manage\x12y\n\x0cRevokeApiKey\x12).guerdon.api.admin.v1.RevokeApiKeyRequest\x1a*.guerdon.api.admin.v1.RevokeApiKeyResponse\"\x12\x90\x02\x02\xaa\xd4\x18\x0bkeys.manageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*guerdon/api/admin/v1/api_key_service.proto\x12\x14guerdon.api.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a,guerdon/api/annotations/v1/annotations.proto\"\xdd\x01\n\x06\x41piKey\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8c\x02\n\x13\x43reateApiKeyRequest\x12\"\n\x04name\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x64\x32\t^\\P{Cc}*$\x12\x8c\x01\n\x06scopes\x18\x02 \x03(\tB|\xbaHy\x92\x01v\x08\x01\x10\x14\x18\x01\"nrlR\x0boffers.readR\roffers.redeemR\roffers.revokeR\x11offers.admin.readR\x12offers.admin.writeR\x0b\x66\x61\x63ts.writeR\x0bkeys.manage\x12\x42\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\x0b\x1a\x07\x08\x80\x9c\xcc\xf0\xaf\x07@\x01\"U\n\x14\x43reateApiKeyResponse\x12-\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1c.guerdon.api.admin.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"d\n\x12ListApiKeysRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12/\n\npage_token\x18\x02 \x01(\tB\x1b\xbaH\x18r\x16\x18\x80\x04\x32\x11^[A-Za-z0-9_=-]*$\"^\n\x13ListApiKeysResponse\x12.\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x1c.guerdon.api.admin.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x13RevokeApiKeyRequest\x12)\n\napi_key_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{16}$\"E\n\x14RevokeApiKeyResponse\x12-\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1c.guerdon.api.admin.v1.ApiKey2\xfa\x02\n\rApiKeyService\x12v\n\x0c\x43reateApiKey\x12).guerdon.api.admin.v1.CreateApiKeyRequest\x1a*.guerdon.api.admin.v1.CreateApiKeyResponse\"\x0f\xaa\xd4\x18\x0bkeys.manage\x12v\n\x0bListApiKeys\x12(.guerdon.api.admin.v1.ListApiKeysRequest\x1a).guerdon.api.admin.v1.ListApiKeysResponse\"\x12\x90\x02\x01\xaa\xd4\x18\x0bkeys.manage\x12y\n\x0cRevokeApiKey\x12).guerdon.api.admin.v1.RevokeApiKeyRequest\x1a*.guerdon.api.admin.v1.RevokeApiKeyResponse\"\x12\x90\x02\x02\xaa\xd4\x18\x0bkeys.manageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEAPIKEYREQUEST'].fields_by_name['scopes']._loaded_options = None
   _globals['_CREATEAPIKEYREQUEST'].fields_by_name['scopes']._serialized_options = b'\272Hy\222\001v\010\001\020\024\030\001\"nrlR\013offers.readR\roffers.redeemR\roffers.revokeR\021offers.admin.readR\022offers.admin.writeR\013facts.writeR\013keys.manage'
   _globals['_CREATEAPIKEYREQUEST'].fields_by_name['expire_time']._loaded_options = None
-  _globals['_CREATEAPIKEYREQUEST'].fields_by_name['expire_time']._serialized_options = b'\272H\005\262\001\002@\001'
+  _globals['_CREATEAPIKEYREQUEST'].fields_by_name['expire_time']._serialized_options = b'\272H\016\262\001\013\032\007\010\200\234\314\360\257\007@\001'
   _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -55,17 +55,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APIKEY']._serialized_start=177
   _globals['_APIKEY']._serialized_end=398
   _globals['_CREATEAPIKEYREQUEST']._serialized_start=401
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=660
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=662
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=747
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=749
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=849
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=851
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=945
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=947
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1011
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1013
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1082
-  _globals['_APIKEYSERVICE']._serialized_start=1085
-  _globals['_APIKEYSERVICE']._serialized_end=1463
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=669
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=671
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=756
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=758
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=858
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=860
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=954
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=956
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1020
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1022
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1091
+  _globals['_APIKEYSERVICE']._serialized_start=1094
+  _globals['_APIKEYSERVICE']._serialized_end=1472
 # @@protoc_insertion_point(module_scope)

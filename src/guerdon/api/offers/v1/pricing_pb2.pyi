@@ -52,11 +52,9 @@ class _NoticeTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoticeType
     NOTICE_TYPE_UNSPECIFIED: _NoticeType.ValueType  # 0
     """Never sent."""
     NOTICE_TYPE_LOW_STOCK: _NoticeType.ValueType  # 1
-    """The product's stock is low. Example of metadata: {"stock_quantity": "3"}."""
+    """The product's stock is low."""
     NOTICE_TYPE_OUT_OF_STOCK: _NoticeType.ValueType  # 2
-    """The product's stock does not cover the line.
-    Example of metadata: {"stock_quantity": "0", "quantity": "2"}.
-    """
+    """The product's stock does not cover the line."""
 
 class NoticeType(_NoticeType, metaclass=_NoticeTypeEnumTypeWrapper):
     """Something worth knowing about a quoted line that refuses nothing."""
@@ -64,11 +62,9 @@ class NoticeType(_NoticeType, metaclass=_NoticeTypeEnumTypeWrapper):
 NOTICE_TYPE_UNSPECIFIED: NoticeType.ValueType  # 0
 """Never sent."""
 NOTICE_TYPE_LOW_STOCK: NoticeType.ValueType  # 1
-"""The product's stock is low. Example of metadata: {"stock_quantity": "3"}."""
+"""The product's stock is low."""
 NOTICE_TYPE_OUT_OF_STOCK: NoticeType.ValueType  # 2
-"""The product's stock does not cover the line.
-Example of metadata: {"stock_quantity": "0", "quantity": "2"}.
-"""
+"""The product's stock does not cover the line."""
 Global___NoticeType: _TypeAlias = NoticeType  # noqa: Y015
 
 @_typing.final
@@ -214,10 +210,10 @@ class Notice(_message.Message):
     type: Global___NoticeType.ValueType
     """What is to be known."""
     message: _builtins.str
-    """The same in English, for a log. Example: "Only 3 pieces are in stock."."""
+    """The same in English, for a log. Example: "The product's stock is low."."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Every variable of the message. Example: {"stock_quantity": "3"}."""
+        """Every variable of the message; empty where it has none."""
 
     def __init__(
         self,
