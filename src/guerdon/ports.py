@@ -299,6 +299,19 @@ class ExpiryPassed(Exception):
     """A key was to expire before it began."""
 
 
+class TenantStore(Protocol):
+    """Tenants as they are founded. All methods may raise DependencyUnavailable."""
+
+    async def find_by_slug(self, slug: str) -> TenantId | None:
+        """The tenant that the directory lists under this name."""
+
+    async def found(self, tenant: Tenant) -> bool:
+        """Write the tenant; False when there is one of that id, which stays as it is."""
+
+    async def list_in_directory(self, slug: str, tenant_id: TenantId) -> bool:
+        """List the tenant under this name; False when the name is taken."""
+
+
 class OfferStamp(msgspec.Struct, frozen=True):
     """Tells one version of an offer from every other, also from one of the same number in another
     history of the database (as after a restore from a backup)."""
@@ -460,7 +473,7 @@ class ChangeSink(Protocol):
 class FactStore(Protocol):
     """Postgres as facts are pushed into it, at most FACTS_ITEMS_MAX items (or links) a call.
 
-    Of several customers, products, operators, suppliers or links with one id, the last counts. Every
+    Of several customers, products, suppliers and so on with one id, the last counts. Every
     method is one transaction, all or nothing, and idempotent: the same push again changes nothing.
     Any number of pushes of overlapping ids may run at once. All methods may raise LocksTimedOut or
     Conflict (nothing was written), DependencyUnavailable, and OutcomeUnknown, after which the same
