@@ -242,7 +242,8 @@ def test_a_product_wins_over_a_suppliers_product_and_that_over_a_supplier(
 @pytest.mark.parametrize("kind", ["product_id", "supplier_product_id", "supplier_id"])
 def test_an_id_matches_only_as_what_it_was_listed(kind: str) -> None:
     one = UUID(int=7)
-    offer = make_offer(product_scope=ProductScope.LISTED, targets=(Target(**{kind: one}),))
+    target = msgspec.convert({kind: one}, Target)
+    offer = make_offer(product_scope=ProductScope.LISTED, targets=(target,))
     other = UUID(int=8)
     facts = {
         "product_id": make_product(product_id=ProductId(one)),
