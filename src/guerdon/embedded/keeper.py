@@ -21,7 +21,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
+
+REMOVE_ATTEMPTS_MAX = 50
+REMOVE_PAUSE_SECONDS = 0.1
 
 
 def main() -> int:
@@ -34,7 +38,7 @@ def main() -> int:
     threading.Thread(target=stop_at_end_of_input, args=arguments, daemon=True).start()
     code = server.wait()
     if order["remove"] and owner_gone.is_set():
-        shutil.rmtree(order["remove"], ignore_errors=True)
+        remove(order["remove"])
     return code
 
 
@@ -64,6 +68,15 @@ def stop_at_end_of_input(
         server.wait(order["patience_seconds"])
     except subprocess.TimeoutExpired:
         server.kill()
+
+
+def remove(folder: str) -> None:
+    """Processes of the server outlive it by a moment and may still write."""
+    for _ in range(REMOVE_ATTEMPTS_MAX):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.exists(folder):
+            return
+        time.sleep(REMOVE_PAUSE_SECONDS)
 
 
 if __name__ == "__main__":
