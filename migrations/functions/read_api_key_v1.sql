@@ -21,7 +21,9 @@ as $$
 begin
   perform set_config('guerdon.tenant_id', p_tenant::text, true);
   select k.secret_hash, k.scopes, k.revoked_at is not null,
-         greatest(extract(epoch from k.expires_at - clock_timestamp()), 0)
+         -- Not greatest() alone: it passes over nulls, and a key that never expires would be expired.
+         case when k.expires_at is not null
+           then greatest(extract(epoch from k.expires_at - clock_timestamp()), 0) end
   into o_secret_hash, o_scopes, o_revoked, o_seconds_left
   from guerdon.api_keys k
   join guerdon.tenants t on t.tenant_id = k.tenant_id and t.deleted_at is null
