@@ -80,4 +80,5 @@ def _nodes(plan: Node) -> Iterator[Node]:
 def _rows(node: Node) -> int:
     loops = node["Actual Loops"]
     removed = sum(node.get(f"Rows Removed by {cause}", 0) for cause in ("Filter", "Index Recheck"))
-    return int(round((node["Actual Rows"] + removed) * loops))
+    rows: int = round((node["Actual Rows"] + removed) * loops)
+    return rows
