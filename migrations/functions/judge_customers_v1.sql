@@ -82,7 +82,8 @@ begin
   select
     array_agg(q.offer_id), array_agg(q.rules), array_agg(q.rule_key), array_agg(q.rule_type),
     array_agg(q.measure), array_agg(q.unit), array_agg(q.operator_id::uuid),
-    array_agg(q.required::bigint), array_agg(q.window_days::integer), array_agg(q.problem)
+    array_agg(case when q.problem is null then q.required::bigint end),
+    array_agg(q.window_days::integer), array_agg(q.problem)
   into
     v_offers, v_rules, v_keys, v_types,
     v_measures, v_units, v_operators,
@@ -237,12 +238,14 @@ begin
           from guerdon.customer_stats s
           where s.tenant_id = p_tenant and s.customer_id = p.customer_id
             and s.operator_id = v_operators[k.rule]), 0)
-        else coalesce((
-          select least(sum(case v_measures[k.rule] when 'topups' then d.topups else d.spent_minor end),
-                       9223372036854775807)::bigint
+        else (
+          -- least() passes over a null: without the coalesce an empty window would be the largest.
+          select least(
+            coalesce(sum(case v_measures[k.rule] when 'topups' then d.topups else d.spent_minor end), 0),
+            9223372036854775807)::bigint
           from guerdon.customer_activity_daily d
           where d.tenant_id = p_tenant and d.customer_id = p.customer_id
-            and d.operator_id = v_operators[k.rule] and d.day > v_today - v_windows[k.rule]), 0)
+            and d.operator_id = v_operators[k.rule] and d.day > v_today - v_windows[k.rule])
       end as actual
       offset 0
     ) as f

@@ -17,7 +17,7 @@
 --
 -- Rollups count succeeded transactions, in the row of all operators and in that of their own. Being
 -- reversed takes a transaction's counts back from its own day. Only amounts in the tenant's currency are
--- summed. 22003 when a sum leaves the range of bigint; nothing is written then.
+-- summed. o_is_beyond says that a sum left the range of bigint: then nothing of the batch is written either.
 --
 -- Locks: customers' facts (lock_customer_facts_v1), then primary keys of transactions in order of id. A
 -- transaction's content never changes, so its customer's lock is also its own.
@@ -36,7 +36,8 @@ create or replace function guerdon.record_transactions_v1(
   out o_inserted  integer,
   out o_updated   integer,
   out o_unchanged integer,
-  out o_conflicts text[]
+  out o_conflicts text[],
+  out o_is_beyond boolean
 )
 language plpgsql
 volatile
@@ -67,6 +68,7 @@ declare
   v_sign          integer;
   v_written       integer;
 begin
+  o_is_beyond := false;
   perform set_config('guerdon.tenant_id', p_tenant::text, true);
   select t.time_zone, t.currency into strict v_zone, v_currency
   from guerdon.tenants t where t.tenant_id = p_tenant;
@@ -196,13 +198,16 @@ begin
         transactions = d.transactions + v_sign * excluded.transactions,
         spent_minor = d.spent_minor + v_sign * excluded.spent_minor;
     end loop;
-    o_conflicts := '{}';
-  exception when sqlstate 'GD003' then
+  exception
+    when sqlstate 'GD003' then null;
+    when numeric_value_out_of_range then o_is_beyond := true;
+  end;
+  if o_is_beyond or o_conflicts is not null then
     o_inserted := 0;
     o_updated := 0;
     o_unchanged := 0;
-    select array_agg(distinct c.id order by c.id) into o_conflicts from unnest(o_conflicts) as c (id);
-  end;
+  end if;
+  o_conflicts := array(select distinct c.id from unnest(o_conflicts) as c (id) order by c.id);
 end
 $$;
 

@@ -6,8 +6,9 @@
 -- out is not known and replaces what was known; without a currency, prices are in the tenant's.
 --
 -- Outcomes: how many products were inserted, changed, and left as they were. A change raises the product's
--- facts_version by one, so that a redemption priced by the facts before is priced again; and a message
--- 'product <tenant> <product> <facts_version>' on guerdon_changes tells the caches after the commit.
+-- facts_version by one, so that a redemption priced by the facts before is priced again. o_products and
+-- o_versions are the products written and their versions; a message 'product <tenant> <product> <version>'
+-- for each, on guerdon_changes, tells the caches after the commit.
 --
 -- Locks: products by id. No more than 1,000 products a call: each change is a message of its own.
 
@@ -16,7 +17,9 @@ create or replace function guerdon.upsert_products_v1(
   p_products jsonb,
   out o_inserted  integer,
   out o_updated   integer,
-  out o_unchanged integer
+  out o_unchanged integer,
+  out o_products  uuid[],
+  out o_versions  bigint[]
 )
 language plpgsql
 volatile
@@ -28,8 +31,6 @@ declare
   v_currency text;
   v_now      timestamptz := clock_timestamp();
   v_items    integer;
-  v_ids      uuid[];
-  v_versions bigint[];
 begin
   perform set_config('guerdon.tenant_id', p_tenant::text, true);
   select t.currency into strict v_currency from guerdon.tenants t where t.tenant_id = p_tenant;
@@ -69,9 +70,9 @@ begin
     returning k.product_id, k.facts_version
   )
   select
-    array_agg(w.product_id), array_agg(w.facts_version),
+    coalesce(array_agg(w.product_id), '{}'), coalesce(array_agg(w.facts_version), '{}'),
     count(*) filter (where w.facts_version = 1), count(*) filter (where w.facts_version > 1)
-  into v_ids, v_versions, o_inserted, o_updated
+  into o_products, o_versions, o_inserted, o_updated
   from written as w;
 
   select count(distinct i.product_id) into v_items
@@ -79,7 +80,7 @@ begin
   o_unchanged := v_items - o_inserted - o_updated;
 
   perform pg_notify('guerdon_changes', format('product %s %s %s', p_tenant, w.product_id, w.facts_version))
-  from unnest(v_ids, v_versions) as w (product_id, facts_version);
+  from unnest(o_products, o_versions) as w (product_id, facts_version);
 end
 $$;
 

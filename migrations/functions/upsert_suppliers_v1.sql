@@ -7,7 +7,7 @@
 --
 -- Outcomes: how many suppliers were inserted, changed (their links included), and left as they were. A
 -- change of a link raises facts_version of its product, and of the product that it linked before, as in
--- upsert_products_v1, with the same message on guerdon_changes.
+-- upsert_products_v1, with the same message and the same o_products and o_versions.
 --
 -- Locks: suppliers by id; links by id, created before they are locked; products by id. No more than 1,000
 -- links a call.
@@ -17,7 +17,9 @@ create or replace function guerdon.upsert_suppliers_v1(
   p_suppliers jsonb,
   out o_inserted  integer,
   out o_updated   integer,
-  out o_unchanged integer
+  out o_unchanged integer,
+  out o_products  uuid[],
+  out o_versions  bigint[]
 )
 language plpgsql
 volatile
@@ -141,12 +143,16 @@ begin
     currency = excluded.currency, updated_at = v_now,
     deleted_at = case when excluded.deleted_at is not null then coalesce(k.deleted_at, v_now) end;
 
+  o_products := '{}';
+  o_versions := '{}';
   for v_product in select distinct r.id from unnest(v_repriced) as r (id) order by r.id loop
     update guerdon.products p
     set facts_version = p.facts_version + 1, updated_at = v_now
     where p.tenant_id = p_tenant and p.product_id = v_product
     returning p.facts_version into v_version;
     if found then
+      o_products := o_products || v_product;
+      o_versions := o_versions || v_version;
       perform pg_notify('guerdon_changes', format('product %s %s %s', p_tenant, v_product, v_version));
     end if;
   end loop;

@@ -1,0 +1,1 @@
+select * from guerdon.upsert_customers_v1($1, $2)

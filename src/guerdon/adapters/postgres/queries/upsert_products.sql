@@ -1,0 +1,1 @@
+select * from guerdon.upsert_products_v1($1, $2)

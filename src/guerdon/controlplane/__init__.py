@@ -1,0 +1,1 @@
+"""What admins and other systems write: one resource, one file. Domain and ports only."""
