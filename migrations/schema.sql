@@ -32,8 +32,6 @@ CREATE FUNCTION guerdon.judge_customers_v1(p_tenant uuid, p_offers uuid[], p_cus
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     AS $_$
 declare
@@ -65,13 +63,19 @@ begin
     coalesce(array_agg(d.offer_id) filter (where o.eligibility_logic = 'any'), '{}')
   into v_listed, v_any
   from (select distinct u.offer_id from unnest(p_offers) as u (offer_id)) as d
-  left join guerdon.offers o on o.tenant_id = p_tenant and o.offer_id = d.offer_id
+  left join lateral (
+    select x.audience_mode, x.eligibility_logic
+    from guerdon.offers x
+    where x.tenant_id = p_tenant and x.offer_id = d.offer_id
+    limit 1
+  ) as o on true
   where d.offer_id is not null;
 
   select
     array_agg(q.offer_id), array_agg(q.rules), array_agg(q.rule_key), array_agg(q.rule_type),
     array_agg(q.measure), array_agg(q.unit), array_agg(q.operator_id::uuid),
-    array_agg(q.required::bigint), array_agg(q.window_days::integer), array_agg(q.problem)
+    array_agg(case when q.problem is null then q.required::bigint end),
+    array_agg(q.window_days::integer), array_agg(q.problem)
   into
     v_offers, v_rules, v_keys, v_types,
     v_measures, v_units, v_operators,
@@ -145,8 +149,15 @@ begin
     min((p_now at time zone z.time_zone)::date)
   into p_verdicts, v_known, v_created_days, v_today
   from unnest(p_customers) with ordinality as p (customer_id, n)
-  left join guerdon.customers c on c.tenant_id = p_tenant and c.customer_id = p.customer_id
-  left join guerdon.tenants z on z.tenant_id = p_tenant;
+  left join lateral (
+    select x.customer_id, x.status, x.created_at, x.deleted_at
+    from guerdon.customers x
+    where x.tenant_id = p_tenant and x.customer_id = p.customer_id
+    limit 1
+  ) as c on true
+  left join lateral (
+    select x.time_zone from guerdon.tenants x where x.tenant_id = p_tenant limit 1
+  ) as z on true;
 
   if cardinality(v_listed) > 0 then
     for v_pair in
@@ -219,12 +230,14 @@ begin
           from guerdon.customer_stats s
           where s.tenant_id = p_tenant and s.customer_id = p.customer_id
             and s.operator_id = v_operators[k.rule]), 0)
-        else coalesce((
-          select least(sum(case v_measures[k.rule] when 'topups' then d.topups else d.spent_minor end),
-                       9223372036854775807)::bigint
+        else (
+          -- least() passes over a null: without the coalesce an empty window would be the largest.
+          select least(
+            coalesce(sum(case v_measures[k.rule] when 'topups' then d.topups else d.spent_minor end), 0),
+            9223372036854775807)::bigint
           from guerdon.customer_activity_daily d
           where d.tenant_id = p_tenant and d.customer_id = p.customer_id
-            and d.operator_id = v_operators[k.rule] and d.day > v_today - v_windows[k.rule]), 0)
+            and d.operator_id = v_operators[k.rule] and d.day > v_today - v_windows[k.rule])
       end as actual
       offset 0
     ) as f
@@ -447,7 +460,9 @@ CREATE FUNCTION guerdon.read_api_key_v1(p_tenant uuid, p_key_id text, OUT o_secr
 begin
   perform set_config('guerdon.tenant_id', p_tenant::text, true);
   select k.secret_hash, k.scopes, k.revoked_at is not null,
-         greatest(extract(epoch from k.expires_at - clock_timestamp()), 0)
+         -- Not greatest() alone: it passes over nulls, and a key that never expires would be expired.
+         case when k.expires_at is not null
+           then greatest(extract(epoch from k.expires_at - clock_timestamp()), 0) end
   into o_secret_hash, o_scopes, o_revoked, o_seconds_left
   from guerdon.api_keys k
   join guerdon.tenants t on t.tenant_id = k.tenant_id and t.deleted_at is null
