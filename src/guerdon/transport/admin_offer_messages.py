@@ -44,9 +44,14 @@ def read_offer(message: offer_pb2.Offer) -> WrittenOffer:
 
 
 def find_set_fields(message: offer_pb2.Offer) -> tuple[str, ...]:
-    """The written fields that hold anything: what an update without a mask changes."""
+    """The written fields that hold anything: what an update without a mask changes.
+
+    The status is not among them, so that an offer can be sent back as it was read.
+    """
     said = _said(message)
-    return tuple(name for name in WrittenOffer.__struct_fields__ if name in said)
+    return tuple(
+        name for name in WrittenOffer.__struct_fields__ if name in said and name != "status"
+    )
 
 
 def write_offer(written: WrittenOffer) -> offer_pb2.Offer:
