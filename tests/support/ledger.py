@@ -6,7 +6,14 @@ from uuid import UUID
 import asyncpg
 import uuid_utils.compat as uuids
 
-from guerdon.domain.identifiers import CustomerId, OfferId, RequestId, TargetId, TenantId
+from guerdon.domain.identifiers import (
+    CustomerId,
+    OfferId,
+    ProductId,
+    RequestId,
+    TargetId,
+    TenantId,
+)
 from guerdon.domain.offers import OfferReference
 from guerdon.domain.redemption import (
     Line,
@@ -63,6 +70,7 @@ def item(
     version: int = 1,
     quantity: int = 1,
     unit_price_minor: int = 1000,
+    product_id: UUID | None = None,
     target_id: UUID | None = None,
     target_max_uses: int | None = None,
 ) -> RedemptionItem:
@@ -72,7 +80,9 @@ def item(
         request_id=RequestId(request_id or new_id()),
         offer=OfferReference(offer_id=offer_id),
         customer_id=CustomerId(customer_id or new_id()),
-        line=Line(None, quantity, unit_price_minor),
+        line=Line(
+            None if product_id is None else ProductId(product_id), quantity, unit_price_minor
+        ),
         currency="NGN",
         order_ref=order_ref,
     )

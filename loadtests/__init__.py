@@ -1,0 +1,1 @@
+"""Load on a running server by its API: exactness under Locust, throughput against rivals."""

@@ -1,0 +1,154 @@
+"""The exactness audit: the database against itself, and against what the clients were told.
+
+The database's checks are the queries of checks/*.sql; the clients' are in client_checks.py. Both
+sort and never compare pairs, so a million redemptions take seconds. Nothing is written.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from loadtests.client_checks import CLIENT_CHECKS, Evidence, Row
+from loadtests.history import History
+
+# Name -> a query that answers a `detail` for each violation; its first line says what must hold.
+QUERIES = {
+    file.stem: file.read_text() for file in sorted(Path(__file__).with_name("checks").glob("*.sql"))
+}
+# Findings of one check that are shown; the others are only counted.
+EXAMPLES_MAX = 5
+
+ROWS_QUERY = """
+    select r.request_id, r.offer_id, r.offer_version, r.customer_id, r.target_id, l.product_id,
+           r.slot, r.sequence, r.customer_use, r.currency,
+           r.list_minor, r.discount_minor, r.paid_minor, r.revoked_at is not null as revoked
+    from guerdon.redemptions r
+    left join guerdon.redemption_lines l
+      on l.tenant_id = r.tenant_id and l.request_id = r.request_id and l.position = r.position
+    where r.tenant_id = $1 and r.offer_id = any ($2::uuid[])
+    order by r.offer_id, r.slot, r.sequence
+"""
+LIMITS_QUERY = """
+    select o.offer_id, o.total_limit, o.per_customer_limit
+    from guerdon.offers o where o.tenant_id = $1 and o.offer_id = any ($2::uuid[])
+"""
+TARGET_LIMITS_QUERY = """
+    select p.offer_id, p.target_id, p.max_uses
+    from guerdon.offer_products p
+    where p.tenant_id = $1 and p.offer_id = any ($2::uuid[]) and p.max_uses is not null
+"""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One check's verdict; it passed when `count` is 0."""
+
+    check: str
+    sentence: str
+    count: int
+    examples: tuple[str, ...] = ()
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All verdicts, in the order of the checks."""
+
+    findings: tuple[Finding, ...]
+    rows: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing at all was found."""
+        return all(finding.count == 0 for finding in self.findings)
+
+    @property
+    def failed_checks(self) -> set[str]:
+        """The names of the checks that found something."""
+        return {finding.check for finding in self.findings if finding.count}
+
+
+async def audit(database_url: str, history: History) -> Report:
+    """Check everything by one snapshot. The login must be able to read every table."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            return await audit_snapshot(connection, history)
+    finally:
+        await connection.close()
+
+
+async def audit_snapshot(connection: asyncpg.Connection, history: History) -> Report:
+    """The same inside the caller's transaction."""
+    # Row level security binds also an owner of the tables who is not a superuser.
+    tenant_id = history.tenant_id
+    await connection.execute("select set_config('guerdon.tenant_id', $1, true)", str(tenant_id))
+    offer_ids = [goal.offer_id for goal in history.goals]
+    findings = [await run_query(connection, check, tenant_id, offer_ids) for check in QUERIES]
+    evidence = await collect_evidence(connection, history, offer_ids)
+    findings += [
+        finding_of(check.__name__.removeprefix("check_"), check.__doc__ or "", check(evidence))
+        for check in CLIENT_CHECKS
+    ]
+    return Report(tuple(findings), len(evidence.rows))
+
+
+async def run_query(
+    connection: asyncpg.Connection, check: str, tenant_id: UUID, offer_ids: Sequence[UUID]
+) -> Finding:
+    """One of QUERIES."""
+    text = QUERIES[check]
+    sentence = text.splitlines()[0].removeprefix("-- ")
+    found = await connection.fetch(
+        f"select detail, count(*) over () as count from ({text}) as found limit {EXAMPLES_MAX}",
+        tenant_id,
+        offer_ids,
+    )
+    examples = tuple(row["detail"] for row in found)
+    return Finding(check, sentence, found[0]["count"] if found else 0, examples)
+
+
+async def collect_evidence(
+    connection: asyncpg.Connection, history: History, offer_ids: Sequence[UUID]
+) -> Evidence:
+    """What the clients' checks read of the database."""
+    arguments = (history.tenant_id, offer_ids)
+    rows = [Row(**row) for row in await connection.fetch(ROWS_QUERY, *arguments)]
+    limits = await connection.fetch(LIMITS_QUERY, *arguments)
+    targets = await connection.fetch(TARGET_LIMITS_QUERY, *arguments)
+    return Evidence(
+        history=history,
+        rows=rows,
+        total_limits={row["offer_id"]: row["total_limit"] for row in limits},
+        customer_limits={row["offer_id"]: row["per_customer_limit"] for row in limits},
+        target_limits={(row["offer_id"], row["target_id"]): row["max_uses"] for row in targets},
+    )
+
+
+def finding_of(check: str, sentence: str, violations: Iterable[str]) -> Finding:
+    """Counts all violations and keeps the first few."""
+    examples: list[str] = []
+    count = 0
+    for violation in violations:
+        count += 1
+        if count <= EXAMPLES_MAX:
+            examples.append(violation)
+    return Finding(check, sentence.split("\n\n")[0].strip(), count, tuple(examples))
+
+
+def print_report(report: Report, console: Console) -> None:
+    """One line a check, and what was found below it."""
+    title = f"Exactness audit over {report.rows:,} redemptions"
+    table = Table(title=title, title_justify="left", show_edge=False)
+    table.add_column("")
+    table.add_column("what must hold", overflow="fold")
+    table.add_column("violations", justify="right")
+    for finding in report.findings:
+        mark = "[red]FAIL[/red]" if finding.count else "[green]ok[/green]"
+        table.add_row(mark, finding.sentence, f"{finding.count:,}" if finding.count else "")
+    console.print(table)
+    for finding in report.findings:
+        for example in finding.examples:
+            console.print(f"  {finding.check}: {example}", markup=False, style="red")
