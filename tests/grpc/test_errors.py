@@ -1,0 +1,130 @@
+"""The one mapping from errors to answers: complete, in order, and small enough for every client."""
+
+import inspect
+
+import grpc
+import pytest
+from google.rpc import (  # type: ignore[import-untyped]  # The package ships no types.
+    error_details_pb2,
+    status_pb2,
+)
+
+from guerdon.api.offers.v1 import error_reason_pb2
+from guerdon.domain import errors
+from guerdon.domain.errors import FieldViolation
+from guerdon.domain.refusals import Refusal, RefusalReason, Refused
+from guerdon.transport.errors import (
+    MEANINGS,
+    RETRYABLE_CODES,
+    RETRYABLE_REASONS,
+    answer,
+    answer_error,
+)
+
+PREFIX = "ERROR_REASON_"
+IN_PROTO = [
+    value.name.removeprefix(PREFIX)
+    for value in sorted(
+        error_reason_pb2.ErrorReason.DESCRIPTOR.values, key=lambda value: value.number
+    )
+    if value.number != 0
+]
+ERRORS: dict[type[errors.GuerdonError], errors.GuerdonError] = {
+    type(error): error
+    for error in (
+        errors.FieldsInvalid([FieldViolation("line", "is required")]),
+        errors.OfferInvalid([FieldViolation("offer.title", "is required")]),
+        errors.NotFound("offer"),
+        errors.CodeAlreadyUsed(),
+        errors.OfferAlreadyExists(),
+        errors.EtagMismatch(),
+        errors.StatusTransitionIllegal("cancelled", "active"),
+        errors.TransactionConflict(["T-1", "T-2"]),
+        errors.PageTokenInvalid(),
+        errors.Unauthenticated("API_KEY_EXPIRED"),
+        errors.Overloaded(0.25),
+        errors.DependencyUnavailable(),
+        errors.OutcomeUnknown(),
+        errors.DeadlinePassed(),
+        errors.Conflict(),
+        errors.Defect("secret detail"),
+    )
+}
+
+
+def status_of(serialized: bytes) -> status_pb2.Status:
+    return status_pb2.Status.FromString(serialized)
+
+
+def detail_names(status: status_pb2.Status) -> list[str]:
+    return [detail.type_url.rsplit(".", 1)[-1] for detail in status.details]
+
+
+def test_every_reason_of_the_proto_has_a_meaning_in_the_same_order() -> None:
+    assert list(MEANINGS) == IN_PROTO
+
+
+def test_refusals_stand_in_the_order_of_the_reasons() -> None:
+    refusals = [reason.name for reason in RefusalReason]
+    assert refusals == [name for name in IN_PROTO if name in refusals]
+
+
+@pytest.mark.parametrize("reason", IN_PROTO)
+def test_every_answer_has_exactly_one_error_info_and_what_its_code_calls_for(reason: str) -> None:
+    made = answer(reason, {"offer_id": "o", "used": 3})
+    status = status_of(made.status)
+    names = detail_names(status)
+    assert names.count("ErrorInfo") == 1
+    assert ("PreconditionFailure" in names) == (made.code is grpc.StatusCode.FAILED_PRECONDITION)
+    assert ("QuotaFailure" in names) == (made.code is grpc.StatusCode.RESOURCE_EXHAUSTED)
+    retryable = made.code in RETRYABLE_CODES or reason in RETRYABLE_REASONS
+    assert ("RetryInfo" in names) == retryable
+    assert ("grpc-retry-pushback-ms" in dict(made.trailers)) == retryable
+    assert status.code == made.code.value[0]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, errors.GuerdonError) and kind is not errors.GuerdonError
+    ],
+)
+def test_every_error_of_the_domain_has_an_answer_of_its_own(
+    kind: type[errors.GuerdonError],
+) -> None:
+    made = answer_error(ERRORS[kind], "id")
+    assert (made.code is grpc.StatusCode.INTERNAL) == (kind is errors.Defect)
+
+
+@pytest.mark.parametrize("reason", RefusalReason)
+def test_every_refusal_is_told_with_its_variables_as_text(reason: RefusalReason) -> None:
+    made = answer_error(Refused(Refusal(reason, {"used": 1000, "limit": 1000})), "id")
+    info = error_details_pb2.ErrorInfo()
+    status_of(made.status).details[0].Unpack(info)
+    assert (info.reason, dict(info.metadata)) == (reason.name, {"used": "1000", "limit": "1000"})
+
+
+@pytest.mark.parametrize("error", [ValueError("select * from"), errors.Defect("select * from")])
+def test_what_nobody_expected_tells_its_id_and_nothing_else(error: Exception) -> None:
+    made = answer_error(error, "4f2a")
+    assert made.code is grpc.StatusCode.INTERNAL
+    assert b"select" not in made.status
+    assert b"4f2a" in made.status
+
+
+def test_a_shed_call_is_told_how_long_to_wait() -> None:
+    made = answer_error(errors.Overloaded(0.25), "id")
+    info = error_details_pb2.RetryInfo()
+    status_of(made.status).details[-1].Unpack(info)
+    assert info.retry_delay.ToMilliseconds() == 250
+    assert dict(made.trailers)["grpc-retry-pushback-ms"] == "250"
+
+
+def test_equal_refusals_share_one_answer_and_different_ones_do_not() -> None:
+    one, same = (answer("TOTAL_LIMIT_REACHED", {"offer_id": "a"}) for _ in range(2))
+    other = answer("TOTAL_LIMIT_REACHED", {"offer_id": "b"})
+    assert one is same
+    assert b"offer_id:b" in other.status
+    assert b"offer_id:b" not in one.status
