@@ -6,13 +6,17 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from secrets import token_bytes
 from typing import Any
 
 import asyncpg
 import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from uuid_utils.compat import uuid7
 
 from guerdon.adapters.authenticator import KeyAuthenticator
 from guerdon.adapters.catalogue.catalogue import Catalogue
@@ -20,8 +24,11 @@ from guerdon.adapters.postgres.api_keys import PostgresApiKeys
 from guerdon.adapters.postgres.catalogue import PostgresOfferReader
 from guerdon.adapters.postgres.changes import ChangeListener
 from guerdon.adapters.postgres.connection import Database
+from guerdon.adapters.postgres.facts import PostgresFacts
+from guerdon.adapters.postgres.offers import PostgresOffers
 from guerdon.adapters.postgres.redemptions import PostgresRedemptions
 from guerdon.adapters.postgres.server_checks import WriteProof, check_server
+from guerdon.adapters.postgres.tenants import PostgresTenants
 from guerdon.adapters.redis.admission import NoAdmission, RedisAdmission
 from guerdon.adapters.redis.breaker import Breaker
 from guerdon.adapters.redis.changes import (
@@ -31,6 +38,10 @@ from guerdon.adapters.redis.changes import (
 )
 from guerdon.adapters.redis.offers import NoOfferShelf, RedisOfferShelf
 from guerdon.config import Environment, Settings
+from guerdon.controlplane.api_keys import ApiKeys
+from guerdon.controlplane.offers import Offers
+from guerdon.controlplane.push_facts import PushFacts
+from guerdon.controlplane.seed_demo import SeedDemo
 from guerdon.dataplane.applicable import ApplicableOffers
 from guerdon.dataplane.check_eligibility import CheckEligibility
 from guerdon.dataplane.get_redemption import GetRedemption
@@ -41,20 +52,26 @@ from guerdon.dataplane.quote import Quote
 from guerdon.dataplane.redeem import Redeem
 from guerdon.dataplane.redeem_batch import RedeemBatch
 from guerdon.dataplane.revoke import Revoke
+from guerdon.domain.api_keys import hash_secret, parse_key
 from guerdon.domain.errors import GuerdonError
 from guerdon.limits import BATCHES_IN_FLIGHT_MAX, REDIS_SHELF_TIMEOUT_SECONDS
 from guerdon.ports import (
     Admission,
+    ApiKeyStore,
     ChangePublisher,
     ChangeSink,
     OfferCatalogue,
     OfferShelf,
     RedemptionStore,
+    TenantStore,
 )
 from guerdon.serving.addresses import shown_address
 from guerdon.serving.messages import CannotServe, NotYet
-from guerdon.telemetry import Metrics
-from guerdon.transport import offer_service
+from guerdon.telemetry import Metrics, PrometheusMetrics
+from guerdon.transport import api_key_service, fact_service, offer_admin_service, offer_service
+from guerdon.transport.api_key_service import ApiKeyServicer
+from guerdon.transport.fact_service import FactServicer
+from guerdon.transport.offer_admin_service import OfferAdminServicer
 from guerdon.transport.offer_service import DataPlane, OfferServicer
 from guerdon.transport.pipeline import Pipeline
 from guerdon.transport.server import GrpcServer
@@ -92,6 +109,17 @@ class RedisParts:
     subscribe: Callable[[list[ChangeSink]], Coroutine[Any, Any, None]] | None
 
 
+@dataclass(frozen=True)
+class ControlPlane:
+    """What admins and other systems write through."""
+
+    offers: Offers
+    facts: PushFacts
+    keys: ApiKeys
+    key_store: ApiKeyStore
+    tenants: TenantStore
+
+
 @asynccontextmanager
 async def application(settings: Settings, metrics: Metrics) -> AsyncIterator[Application]:
     """Everything built and checked; raises CannotServe or NotYet. Closes it all in the end."""
@@ -107,7 +135,13 @@ async def application(settings: Settings, metrics: Metrics) -> AsyncIterator[App
         stack.push_async_callback(authenticator.close)
         _hear_changes(settings, parts, [catalogue, authenticator], stack)
         plane = _data_plane(database, parts.admission, catalogue, metrics, stack)
-        services = [(offer_service.SERVICE, OfferServicer(plane))]
+        control = _control_plane(database, settings, catalogue, parts.publisher)
+        services: list[tuple[ServiceDescriptor, object]] = [
+            (offer_service.SERVICE, OfferServicer(plane)),
+            (offer_admin_service.SERVICE, OfferAdminServicer(control.offers)),
+            (fact_service.SERVICE, FactServicer(control.facts)),
+            (api_key_service.SERVICE, ApiKeyServicer(control.keys)),
+        ]
         server = GrpcServer(services, Pipeline(authenticator, metrics), reflect=settings.reflection)
         server.listen(shown_address(settings.host, settings.port))
         yield Application(server, database, parts.admission, WriteProof(database), metrics)
@@ -187,6 +221,52 @@ def _run_beside(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> None:
             await task
 
     stack.push_async_callback(end)
+
+
+@asynccontextmanager
+async def control_plane(settings: Settings) -> AsyncIterator[ControlPlane]:
+    """The control plane alone, for the command line: without Redis, NOTIFY tells the servers."""
+    async with AsyncExitStack() as stack:
+        database = await open_database(settings)
+        stack.push_async_callback(database.close)
+        metrics = PrometheusMetrics(CollectorRegistry())
+        reader = PostgresOfferReader(database)
+        catalogue = Catalogue(reader, NoOfferShelf(), time.monotonic, metrics)
+        stack.push_async_callback(catalogue.close)
+        yield _control_plane(database, settings, catalogue, NoChangePublisher())
+
+
+async def ensure_demo(settings: Settings, known_key: str | None) -> str:
+    """The demo tenant's key: the known one while it is good, else a new one."""
+    async with control_plane(settings) as plane:
+        is_good = known_key is not None and await _is_good_key(plane, settings, known_key)
+        seed = SeedDemo(plane.tenants, plane.offers, plane.facts, plane.keys, _now)
+        seeded = await seed(new_key=not is_good)
+        return seeded.api_key or known_key or ""
+
+
+async def _is_good_key(plane: ControlPlane, settings: Settings, key: str) -> bool:
+    """Whether the database knows the key, under the settings' pepper, and it has not ended."""
+    presented = parse_key(key)
+    if presented is None:
+        return False
+    proof = await plane.key_store.find_proof(presented.tenant_id, presented.key_id)
+    if proof is None or proof.revoked or proof.seconds_left == 0:
+        return False
+    return proof.secret_hash == hash_secret(settings.pepper, presented.secret)
+
+
+def _control_plane(
+    database: Database, settings: Settings, catalogue: OfferCatalogue, publisher: ChangePublisher
+) -> ControlPlane:
+    key_store = PostgresApiKeys(database)
+    return ControlPlane(
+        offers=Offers(PostgresOffers(database), catalogue, publisher, _now, uuid7),
+        facts=PushFacts(PostgresFacts(database), publisher, _now),
+        keys=ApiKeys(key_store, publisher, settings.pepper, _now, token_bytes),
+        key_store=key_store,
+        tenants=PostgresTenants(database),
+    )
 
 
 async def open_database(settings: Settings) -> Database:

@@ -6,6 +6,7 @@ from guerdon import __version__
 from guerdon.cli.call import call
 from guerdon.cli.dev import dev
 from guerdon.cli.doctor import doctor
+from guerdon.cli.keys import keys
 from guerdon.cli.migrate import migrate
 from guerdon.cli.serve import serve
 
@@ -25,6 +26,7 @@ def version() -> None:
 
 for command in (dev, serve, call, migrate, doctor):
     app.command()(command)
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:

@@ -4,15 +4,20 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
+from typing import NoReturn
 
 from rich.console import Console
 
 from guerdon.adapters.postgres.migration_files import MigrationError
 from guerdon.config import SettingsInvalid
+from guerdon.embedded import EmbeddedServerError
 from guerdon.serving.messages import CannotServe, ExitCode, NotYet
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 output = Console(highlight=False, soft_wrap=True)
+
+# As shells tell it: 128 and the number of SIGINT.
+EXIT_INTERRUPTED = 130
 
 # Seconds a step may take before a log without a terminal mentions it.
 QUIET_SECONDS = 2.0
@@ -41,11 +46,15 @@ def explained() -> Iterator[None]:
         fail(str(error), ExitCode.CONFIGURATION)
     except MigrationError as error:
         fail(f"The database could not be migrated: {error}", ExitCode.UNAVAILABLE)
+    except EmbeddedServerError as error:
+        fail(f"The development servers cannot be started: {error}", ExitCode.UNAVAILABLE)
+    except KeyboardInterrupt:
+        fail("Interrupted.", EXIT_INTERRUPTED)
     except NotYet as error:
         fail(str(error), ExitCode.UNAVAILABLE)
 
 
-def fail(text: str, code: int) -> None:
+def fail(text: str, code: int) -> NoReturn:
     """Ends the process."""
     errors.print(text, markup=False, style="red")
     sys.exit(code)

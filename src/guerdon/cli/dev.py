@@ -1,13 +1,11 @@
 """`guerdon dev`: everything that a first Redeem needs, from nothing, with one command."""
 
 import asyncio
+import json
 import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-
-from rich.panel import Panel
-from rich.table import Table
 
 from guerdon import __version__, bootstrap
 from guerdon.adapters.postgres.migrate import migrate_up
@@ -22,10 +20,20 @@ from guerdon.cli.state import (
     write_demo_access,
 )
 from guerdon.config import Environment, Settings, load_settings
+from guerdon.controlplane import demo
 from guerdon.embedded import Servers, development_servers
 from guerdon.serving.logs import configure_logs
 from guerdon.serving.supervisor import Serving, supervise
 
+# Five uses for each customer: enough to try it more than once.
+SAMPLE_REDEEM = json.dumps(
+    {
+        "code": "SAVE50",
+        "customerId": str(demo.ADA),
+        "line": {"quantity": 1, "unitPriceMinor": 50_000},
+        "currency": demo.TENANT.currency,
+    }
+)
 LOG_LEVEL_VARIABLE = "GUERDON_LOG_LEVEL"
 
 
@@ -83,25 +91,23 @@ def _welcome(serving: Serving, new_key: str | None) -> None:
     assert access is not None, "it was written before the server started"
     file = write_demo_access(DemoAccess(address=serving.address, api_key=access.api_key))
     guerdon = _command()
-    lines = Table.grid(padding=(0, 2))
-    lines.add_row("gRPC", serving.address)
-    lines.add_row("metrics", f"{serving.monitor_url}/metrics")
-    lines.add_row("health", f"{serving.monitor_url}/readyz")
+    output.print(f"[bold]Guerdon {__version__} is serving[/bold]; Ctrl-C ends it.")
+    _say("gRPC", serving.address)
+    _say("metrics", f"{serving.monitor_url}/metrics")
+    _say("health", f"{serving.monitor_url}/readyz")
     if new_key:
-        lines.add_row("API key", new_key)
-        lines.add_row("", "of the demo tenant, shown this once; `call` below finds it by itself")
+        _say("API key", new_key)
+        _say("", "of the demo tenant, shown this once; `call` below finds it by itself")
     else:
-        lines.add_row("API key", f"as before, in {file}")
-        lines.add_row("", f"another one: {guerdon} keys create")
-    lines.add_row("try", f"{guerdon} call Redeem '{bootstrap.SAMPLE_REDEEM}'")
-    lines.add_row("or", f"{guerdon} call --list")
-    if output.is_terminal:
-        title = f"Guerdon {__version__} is serving"
-        output.print(Panel(lines, title=title, subtitle="Ctrl-C ends it", expand=False))
-    else:
-        output.print(f"Guerdon {__version__} is serving; Ctrl-C ends it.")
-        output.print(lines)
+        _say("API key", f"as before, in {file}; another one: {guerdon} keys create")
+    _say("try", f"{guerdon} call Redeem '{SAMPLE_REDEEM}'")
+    _say("or", f"{guerdon} call --list")
     sys.stdout.flush()
+
+
+def _say(label: str, value: str) -> None:
+    """One line, never folded: it is there to be copied."""
+    output.print(f"  {label:8} {value}", markup=False)
 
 
 def _command() -> str:
