@@ -82,13 +82,15 @@ class Pipeline:
         }
 
     def wrap_unknown(self, path: str) -> Handler:
-        """A handler that says that there is no such method."""
+        """A handler that says that there is no such method.
 
-        async def refuse(_raw: bytes, context: Context) -> bytes:
-            self._refuse(context, CallFailed("METHOD_UNKNOWN", {"method": path}), "unknown", None)
-            return b""
+        As a stream it waits for no message, so it suits callers of every kind.
+        """
 
-        return grpc.unary_unary_rpc_method_handler(refuse)
+        async def refuse(_chunks: AsyncIterator[bytes], context: Context) -> None:
+            self._refuse(context, CallFailed("METHOD_UNKNOWN", {"method": path}), path, None)
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
 
     def _wrap(self, method: Method, servicer: Any) -> Handler:
         if method.streams:
