@@ -33,15 +33,17 @@ from guerdon.ports import LocksTimedOut, OfferRecord, StaleVersion, VersionPasse
 from tests.support.control import draft, wait_until_blocked
 from tests.support.ledger import counters, insert_tenant, item, new_id
 
-
-@pytest.fixture
-async def tenant_id(owner: asyncpg.Connection) -> TenantId:
-    return await insert_tenant(owner)
+LOCK_OFFER = "select from guerdon.offer_counters where tenant_id = $1 for no key update"
 
 
 @pytest.fixture
-def store(database: Database) -> PostgresOffers:
-    return PostgresOffers(database)
+async def tenant_id(shared_owner: asyncpg.Connection) -> TenantId:
+    return await insert_tenant(shared_owner)
+
+
+@pytest.fixture
+def store(shared_database: Database) -> PostgresOffers:
+    return PostgresOffers(shared_database)
 
 
 def edited(record: OfferRecord, **fields: Any) -> OfferDraft:
@@ -107,7 +109,7 @@ async def test_an_offer_with_buy_get_terms_reads_back_as_it_was_written(
 
 
 async def test_an_edit_replaces_everything_and_keeps_what_each_version_said(
-    store: PostgresOffers, tenant_id: TenantId, owner: asyncpg.Connection
+    store: PostgresOffers, tenant_id: TenantId, shared_owner: asyncpg.Connection
 ) -> None:
     first = await store.create(full_draft(tenant_id), "someone")
     offer_id = first.draft.offer.offer_id
@@ -119,8 +121,10 @@ async def test_an_edit_replaces_everything_and_keeps_what_each_version_said(
     assert msgspec.structs.replace(found, targets_used={}) == second
     assert (second.draft.offer.version, second.created_by) == (2, "someone")
     assert second.updated_at > first.updated_at
-    rows = await owner.fetch(
-        "select version, content::text, changed_by from guerdon.offer_versions order by version"
+    rows = await shared_owner.fetch(
+        "select version, content::text, changed_by from guerdon.offer_versions "
+        "where tenant_id = $1 order by version",
+        tenant_id,
     )
     said = [msgspec.json.decode(row["content"], type=OfferDraft) for row in rows]
     assert said == [first.draft, second.draft]
@@ -128,37 +132,44 @@ async def test_an_edit_replaces_everything_and_keeps_what_each_version_said(
 
 
 async def test_an_edit_takes_the_next_number_of_the_offers_effects(
-    store: PostgresOffers, tenant_id: TenantId, owner: asyncpg.Connection, database: Database
+    store: PostgresOffers,
+    tenant_id: TenantId,
+    shared_owner: asyncpg.Connection,
+    shared_database: Database,
 ) -> None:
     record = await store.create(draft(tenant_id), "someone")
     offer_id = record.draft.offer.offer_id
-    redemptions = PostgresRedemptions(database)
+    redemptions = PostgresRedemptions(shared_database)
     await redemptions.redeem(tenant_id, [item(tenant_id, offer_id)])
     record = await store.replace(edited(record, priority=1), current=record, changed_by="a")
     await redemptions.redeem(tenant_id, [item(tenant_id, offer_id, version=2)])
-    row = await counters(owner, offer_id)
+    row = await counters(shared_owner, offer_id)
     assert (row["used"], row["live_rows"]) == (2, 2)
     assert (row["last_sequence"], row["effects"]) == (3, 3)
-    effect = await owner.fetchrow("select * from guerdon.offer_effects")
+    effect = await shared_owner.fetchrow(
+        "select * from guerdon.offer_effects where tenant_id = $1", tenant_id
+    )
     assert effect is not None
     assert (effect["kind"], effect["sequence"], effect["version"]) == ("edited", 2, 2)
 
 
 async def test_a_stale_edit_writes_nothing(
-    store: PostgresOffers, tenant_id: TenantId, owner: asyncpg.Connection
+    store: PostgresOffers, tenant_id: TenantId, shared_owner: asyncpg.Connection
 ) -> None:
     first = await store.create(draft(tenant_id), "someone")
     await store.replace(edited(first, priority=1), current=first, changed_by="a")
     with pytest.raises(VersionPassed):
         await store.replace(edited(first, priority=2), current=first, changed_by="b")
-    row = await owner.fetchrow("select version, priority from guerdon.offers")
+    row = await shared_owner.fetchrow(
+        "select version, priority from guerdon.offers where tenant_id = $1", tenant_id
+    )
     assert row is not None
     assert (row["version"], row["priority"]) == (2, 1)
-    assert await owner.fetchval("select count(*) from guerdon.offer_versions") == 2
+    assert await count(shared_owner, "offer_versions", tenant_id) == 2
 
 
 async def test_of_edits_at_the_same_time_each_version_is_written_once(
-    store: PostgresOffers, tenant_id: TenantId, owner: asyncpg.Connection
+    store: PostgresOffers, tenant_id: TenantId, shared_owner: asyncpg.Connection
 ) -> None:
     first = await store.create(draft(tenant_id), "someone")
     edits = [
@@ -168,11 +179,11 @@ async def test_of_edits_at_the_same_time_each_version_is_written_once(
     outcomes = await asyncio.gather(*edits, return_exceptions=True)
     assert sum(isinstance(outcome, OfferRecord) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, VersionPassed) for outcome in outcomes) == 7
-    assert await owner.fetchval("select count(*) from guerdon.offer_effects") == 1
+    assert await count(shared_owner, "offer_effects", tenant_id) == 1
 
 
 async def test_a_code_belongs_to_one_live_offer_whatever_its_spelling(
-    store: PostgresOffers, tenant_id: TenantId, owner: asyncpg.Connection
+    store: PostgresOffers, tenant_id: TenantId, shared_owner: asyncpg.Connection
 ) -> None:
     first = await store.create(draft(tenant_id, code="SAVE50"), "a")
     with pytest.raises(CodeAlreadyUsed):
@@ -180,7 +191,10 @@ async def test_a_code_belongs_to_one_live_offer_whatever_its_spelling(
     other = await store.create(draft(tenant_id, code="OTHER"), "a")
     with pytest.raises(CodeAlreadyUsed):
         await store.replace(edited(other, code="save50"), current=other, changed_by="a")
-    await owner.execute("update guerdon.offers set deleted_at = now() where code = 'SAVE50'")
+    await shared_owner.execute(
+        "update guerdon.offers set deleted_at = now() where offer_id = $1",
+        first.draft.offer.offer_id,
+    )
     await store.replace(edited(other, code="save50"), current=other, changed_by="a")
     with pytest.raises(NotFound):
         await store.replace(edited(first, priority=9), current=first, changed_by="a")
@@ -193,13 +207,15 @@ async def test_an_id_is_taken_once(store: PostgresOffers, tenant_id: TenantId) -
 
 
 async def test_a_counter_of_a_target_outlives_the_target(
-    store: PostgresOffers, tenant_id: TenantId, owner: asyncpg.Connection
+    store: PostgresOffers, tenant_id: TenantId, shared_owner: asyncpg.Connection
 ) -> None:
     target = Target(product_id=new_id(), max_uses=5)
     first = await store.create(
         draft(tenant_id, product_scope=ProductScope.LISTED, targets=(target,)), "a"
     )
-    await owner.execute("update guerdon.offer_product_counters set used = 3")
+    await shared_owner.execute(
+        "update guerdon.offer_product_counters set used = 3 where tenant_id = $1", tenant_id
+    )
     second = await store.replace(edited(first, targets=()), current=first, changed_by="a")
     third = await store.replace(edited(second, targets=(target,)), current=second, changed_by="a")
     found = await store.find(tenant_id, third.draft.offer.offer_id)
@@ -208,45 +224,53 @@ async def test_a_counter_of_a_target_outlives_the_target(
 
 
 async def test_nobody_reads_or_edits_another_tenants_offer(
-    store: PostgresOffers, tenant_id: TenantId, owner: asyncpg.Connection
+    store: PostgresOffers, tenant_id: TenantId, shared_owner: asyncpg.Connection
 ) -> None:
     theirs = await store.create(draft(tenant_id), "a")
-    mine = await insert_tenant(owner)
+    mine = await insert_tenant(shared_owner)
     assert await store.find(mine, theirs.draft.offer.offer_id) is None
     forged = edited(theirs, tenant_id=mine, priority=5)
     with pytest.raises(NotFound):
         await store.replace(forged, current=theirs, changed_by="b")
-    assert await owner.fetchval("select priority from guerdon.offers") == 0
+    assert (
+        await shared_owner.fetchval(
+            "select priority from guerdon.offers where tenant_id = $1", tenant_id
+        )
+        == 0
+    )
 
 
 async def test_a_redemption_that_waited_for_an_edit_sees_its_version(
     store: PostgresOffers,
     tenant_id: TenantId,
-    owner: asyncpg.Connection,
-    database: Database,
-    database_url: str,
+    shared_owner: asyncpg.Connection,
+    shared_database: Database,
+    shared_url: str,
 ) -> None:
     record = await store.create(draft(tenant_id), "a")
     offer_id = record.draft.offer.offer_id
-    async with owner.transaction():
-        await owner.execute("select from guerdon.offer_counters for no key update")
+    async with shared_owner.transaction():
+        await shared_owner.execute(LOCK_OFFER, tenant_id)
         edit = asyncio.create_task(
             store.replace(edited(record, status=OfferStatus.PAUSED), current=record, changed_by="a")
         )
-        await wait_until_blocked(database_url, 1)
+        await wait_until_blocked(shared_url, 1)
         redeem = asyncio.create_task(
-            PostgresRedemptions(database).redeem(tenant_id, [item(tenant_id, offer_id)])
+            PostgresRedemptions(shared_database).redeem(tenant_id, [item(tenant_id, offer_id)])
         )
-        await wait_until_blocked(database_url, 2)
+        await wait_until_blocked(shared_url, 2)
     assert (await edit).draft.offer.version == 2
     answer = (await redeem).answers[0]
     assert answer.outcome == StaleVersion(2, None)
 
 
 async def test_no_redemption_commits_after_an_acknowledged_pause(
-    store: PostgresOffers, tenant_id: TenantId, owner: asyncpg.Connection, database: Database
+    store: PostgresOffers,
+    tenant_id: TenantId,
+    shared_owner: asyncpg.Connection,
+    shared_database: Database,
 ) -> None:
-    redemptions = PostgresRedemptions(database)
+    redemptions = PostgresRedemptions(shared_database)
     granted = 0
     for _ in range(50):
         record = await store.create(draft(tenant_id), "a")
@@ -259,15 +283,15 @@ async def test_no_redemption_commits_after_an_acknowledged_pause(
         paused = await store.replace(
             edited(record, status=OfferStatus.PAUSED), current=record, changed_by="a"
         )
-        before = await owner.fetchval(
+        before = await shared_owner.fetchval(
             "select used from guerdon.offer_counters where offer_id = $1", offer_id
         )
         for answer in await asyncio.gather(*race):
             granted += isinstance(answer.answers[0].outcome, Redemption)
-        row = await counters(owner, offer_id)
+        row = await counters(shared_owner, offer_id)
         assert row["used"] == before
         assert row["last_sequence"] == row["effects"]
-        late = await owner.fetchval(
+        late = await shared_owner.fetchval(
             "select count(*) from guerdon.redemptions where offer_id = $1 and redeemed_at > $2",
             offer_id,
             paused.updated_at,
@@ -279,25 +303,27 @@ async def test_no_redemption_commits_after_an_acknowledged_pause(
 async def test_an_edit_gives_up_on_a_lock_that_is_not_let_go(
     store: PostgresOffers,
     tenant_id: TenantId,
-    owner: asyncpg.Connection,
+    shared_owner: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("guerdon.adapters.postgres.offers.EDIT_LOCK_TIMEOUT_MILLISECONDS", 50)
     record = await store.create(draft(tenant_id), "a")
-    async with owner.transaction():
-        await owner.execute("select from guerdon.offer_counters for no key update")
+    async with shared_owner.transaction():
+        await shared_owner.execute(LOCK_OFFER, tenant_id)
         with pytest.raises(LocksTimedOut):
             await store.replace(edited(record, priority=1), current=record, changed_by="a")
 
 
 async def test_pages_go_from_the_newest_to_the_oldest_without_gaps(
-    store: PostgresOffers, tenant_id: TenantId, owner: asyncpg.Connection
+    store: PostgresOffers, tenant_id: TenantId, shared_owner: asyncpg.Connection
 ) -> None:
     for number in range(7):
         status = OfferStatus.DRAFT if number % 2 else OfferStatus.ACTIVE
         await store.create(draft(tenant_id, priority=number, status=status), "a")
     # Two of the same moment: the id decides between them.
-    await owner.execute("update guerdon.offers set created_at = $1", datetime.now(UTC))
+    await shared_owner.execute(
+        "update guerdon.offers set created_at = now() where tenant_id = $1", tenant_id
+    )
     seen: list[OfferId] = []
     before = None
     while page := await store.list_page(tenant_id, None, before, 3):
@@ -310,10 +336,19 @@ async def test_pages_go_from_the_newest_to_the_oldest_without_gaps(
 
 
 async def test_versions_are_told_apart_by_time_even_if_the_clock_steps_back(
-    store: PostgresOffers, tenant_id: TenantId, owner: asyncpg.Connection
+    store: PostgresOffers, tenant_id: TenantId, shared_owner: asyncpg.Connection
 ) -> None:
     record = await store.create(draft(tenant_id), "a")
     later = datetime.now(UTC) + timedelta(hours=1)
-    await owner.execute("update guerdon.offers set updated_at = $1", later)
+    await shared_owner.execute(
+        "update guerdon.offers set updated_at = $1 where tenant_id = $2", later, tenant_id
+    )
     edit = await store.replace(edited(record, priority=1), current=record, changed_by="a")
     assert edit.updated_at > later
+
+
+async def count(owner: asyncpg.Connection, table: str, tenant_id: TenantId) -> int:
+    rows: int = await owner.fetchval(
+        f"select count(*) from guerdon.{table} where tenant_id = $1", tenant_id
+    )
+    return rows
