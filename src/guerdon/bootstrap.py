@@ -67,6 +67,7 @@ from guerdon.ports import (
 )
 from guerdon.serving.addresses import shown_address
 from guerdon.serving.messages import CannotServe, NotYet
+from guerdon.serving.tracing import call_interceptors
 from guerdon.telemetry import Metrics, PrometheusMetrics
 from guerdon.transport import api_key_service, fact_service, offer_admin_service, offer_service
 from guerdon.transport.api_key_service import ApiKeyServicer
@@ -142,7 +143,12 @@ async def application(settings: Settings, metrics: Metrics) -> AsyncIterator[App
             (fact_service.SERVICE, FactServicer(control.facts)),
             (api_key_service.SERVICE, ApiKeyServicer(control.keys)),
         ]
-        server = GrpcServer(services, Pipeline(authenticator, metrics), reflect=settings.reflection)
+        server = GrpcServer(
+            services,
+            Pipeline(authenticator, metrics),
+            reflect=settings.reflection,
+            interceptors=call_interceptors(settings),
+        )
         server.listen(shown_address(settings.host, settings.port))
         yield Application(server, database, parts.admission, WriteProof(database), metrics)
 

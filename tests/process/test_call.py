@@ -15,6 +15,7 @@ import uuid_utils.compat as uuids
 from guerdon.domain.api_keys import Scope, hash_secret, make_key
 from guerdon.domain.identifiers import TenantId
 from tests.process.servers import Server, environment, serving
+from tests.support.databases import DatabaseFactory
 from tests.support.ledger import insert_offer, insert_tenant
 
 Result = subprocess.CompletedProcess[str]
@@ -36,15 +37,36 @@ class Caller:
         )
 
 
-@pytest.fixture
+# One server for all calls here: each test has an offer of its own.
+
+
+@pytest.fixture(scope="module")
+async def database_url(databases: DatabaseFactory) -> AsyncIterator[str]:
+    name = await databases.clone()
+    yield databases.url(name)
+    await databases.drop(name)
+
+
+@pytest.fixture(scope="module")
+async def owner(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(scope="module")
 async def tenant_id(owner: asyncpg.Connection) -> TenantId:
     return await insert_tenant(owner)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def call(
-    tmp_path: Path, database_url: str, owner: asyncpg.Connection, tenant_id: TenantId
+    tmp_path_factory: pytest.TempPathFactory,
+    database_url: str,
+    owner: asyncpg.Connection,
+    tenant_id: TenantId,
 ) -> AsyncIterator[Caller]:
+    tmp_path = tmp_path_factory.mktemp("call")
     pepper = secrets.token_bytes(32)
     key = make_key(tenant_id, secrets.token_bytes)
     await owner.execute(
@@ -76,7 +98,8 @@ async def test_a_redeem_is_answered_as_json(
     redemption = json.loads(result.stdout)["redemption"]
     assert redemption["line"]["paidMinor"] == "1800"
     assert f"request_id: {redemption['requestId']} (made for this call)" in result.stderr
-    assert await owner.fetchval("select used from guerdon.offer_counters") == 1
+    used = "select used from guerdon.offer_counters where offer_id = $1"
+    assert await owner.fetchval(used, offer_id) == 1
 
 
 async def test_a_request_may_come_through_a_pipe(
@@ -121,8 +144,9 @@ async def test_calls_are_counted_over_all_workers(
     call: Caller, owner: asyncpg.Connection, tenant_id: TenantId
 ) -> None:
     offer_id = await insert_offer(owner, tenant_id)
-    await call("Redeem", redeem(offer_id))
-    labels = 'code="OK",method="OfferService/Redeem",reason=""'
-    assert call.server.metric(f"guerdon_calls_total{{{labels}}}") == 1
+    calls = 'guerdon_calls_total{code="OK",method="OfferService/Redeem",reason=""}'
     granted = 'guerdon_redemptions_total{outcome="granted",reason=""}'
-    assert call.server.metric(granted) == 1
+    before = [call.server.metric(name) or 0 for name in (calls, granted)]
+    await call("Redeem", redeem(offer_id))
+    after = [call.server.metric(name) for name in (calls, granted)]
+    assert after == [count + 1 for count in before]

@@ -8,6 +8,7 @@ from guerdon.cli.dev import dev
 from guerdon.cli.doctor import doctor
 from guerdon.cli.keys import keys
 from guerdon.cli.migrate import migrate
+from guerdon.cli.seed import seed
 from guerdon.cli.serve import serve
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -24,7 +25,7 @@ def version() -> None:
     typer.echo(__version__)
 
 
-for command in (dev, serve, call, migrate, doctor):
+for command in (dev, serve, call, migrate, seed, doctor):
     app.command()(command)
 app.add_typer(keys, name="keys")
 

@@ -2,12 +2,22 @@
 
 from collections.abc import Callable
 
+import grpc
 from opentelemetry import trace
 
 from guerdon import __version__
 from guerdon.config import Settings
 
 Stop = Callable[[], None]
+
+
+def call_interceptors(settings: Settings) -> list[grpc.aio.ServerInterceptor]:
+    """A span for each call, where there is somebody to send it to."""
+    if settings.otlp_endpoint is None:
+        return []
+    from opentelemetry.instrumentation.grpc import aio_server_interceptor
+
+    return [aio_server_interceptor()]  # type: ignore[no-untyped-call]  # Untyped there.
 
 
 def start_tracing(settings: Settings, worker: int) -> Stop:
