@@ -8,10 +8,12 @@ import pytest
 
 from guerdon.adapters.postgres.connection import Database
 from guerdon.adapters.postgres.redemptions import PostgresRedemptions
+from guerdon.domain.errors import Conflict
 from guerdon.domain.identifiers import OfferId, TenantId
 from guerdon.domain.redemption import Redemption, RedemptionItem, RevokeOutcome
 from guerdon.domain.refusals import Refusal, RefusalReason
 from guerdon.ports import StaleVersion
+from tests.support.control import wait_until_blocked
 from tests.support.ledger import counters, insert_offer, insert_tenant, item, new_id
 
 
@@ -94,6 +96,32 @@ async def test_twins_over_two_connections_leave_one_row(
     answers = await asyncio.gather(*(outcomes(store, tenant, [twin]) for _ in range(8)))
     assert sorted(word for words in answers for word in words) == (["GRANTED"] + ["REPLAYED"] * 7)
     assert (await counters(owner, offer))["effects"] == 1
+
+
+async def test_a_batch_that_collides_with_another_commit_is_not_half_done(
+    store: PostgresRedemptions,
+    owner: asyncpg.Connection,
+    database_url: str,
+    tenant: TenantId,
+) -> None:
+    offer = await insert_offer(owner, tenant)
+    items = [item(tenant, offer), item(tenant, offer)]
+    transaction = owner.transaction()
+    await transaction.start()
+    await owner.execute(
+        "insert into guerdon.redemptions (tenant_id, request_id, revoked_at)"
+        " values ($1, $2, now())",
+        tenant,
+        items[1].command.request_id,
+    )
+    redeeming = asyncio.create_task(store.redeem(tenant, items))
+    await wait_until_blocked(database_url, 1)
+    await transaction.commit()
+    with pytest.raises(Conflict):
+        await redeeming
+    row = await counters(owner, offer)
+    assert row["used"] == row["live_rows"] == 0
+    assert await outcomes(store, tenant, items) == ["GRANTED", "REQUEST_REVOKED"]
 
 
 async def test_an_order_takes_an_offer_once(
