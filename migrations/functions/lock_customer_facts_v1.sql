@@ -16,8 +16,6 @@ set search_path = pg_catalog
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
 declare
   c_all_operators constant uuid := '00000000-0000-0000-0000-000000000000';

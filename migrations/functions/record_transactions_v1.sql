@@ -19,6 +19,7 @@
 -- reversed takes a transaction's counts back from its own day. Only amounts in the tenant's currency are
 -- summed. o_is_beyond says that a sum left the range of bigint: then nothing of the batch is written either.
 --
+-- Plans: upserts, which have none, and lateral look-ups with `limit 1`, which can only be by primary key.
 -- Locks: customers' facts (lock_customer_facts_v1), then primary keys of transactions in order of id. A
 -- transaction's content never changes, so its customer's lock is also its own.
 
@@ -46,8 +47,6 @@ set lock_timeout = '2000ms'
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
 declare
   c_all_operators constant uuid := '00000000-0000-0000-0000-000000000000';
@@ -129,7 +128,11 @@ begin
       v_ids, v_customers, v_kinds, v_statuses, v_operators, v_products, v_amounts, v_currencies, v_times
     ) with ordinality
       as b (id, customer_id, kind, status, operator_id, product_id, amount, currency, occurred_at, n)
-    left join guerdon.transactions s on s.tenant_id = p_tenant and s.transaction_id = b.id;
+    left join lateral (
+      select x.* from guerdon.transactions x
+      where x.tenant_id = p_tenant and x.transaction_id = b.id
+      limit 1
+    ) as s on true;
     if o_conflicts is not null then
       raise exception 'conflicts' using errcode = 'GD003';
     end if;
@@ -156,7 +159,11 @@ begin
     if v_written <> cardinality(array_positions(v_moves, true)) then
       select array_agg(b.id) into o_conflicts
       from unnest(v_ids, v_customers) as b (id, customer_id)
-      left join guerdon.transactions s on s.tenant_id = p_tenant and s.transaction_id = b.id
+      cross join lateral (
+        select x.customer_id from guerdon.transactions x
+        where x.tenant_id = p_tenant and x.transaction_id = b.id
+        limit 1
+      ) as s
       where s.customer_id <> b.customer_id;
       raise exception 'conflicts' using errcode = 'GD003';
     end if;

@@ -24,8 +24,6 @@ set lock_timeout = '2000ms'
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
 declare
   v_ids       uuid[];
@@ -85,7 +83,11 @@ begin
     count(*) filter (where k.received_at < v_now and (k.updated_at = v_now or r.is_recast))
   into v_is_active, v_is_recast, o_inserted, o_updated
   from unnest(v_ids, v_active, v_roles) with ordinality as c (customer_id, last_active_at, roles, n)
-  left join guerdon.customers k on k.tenant_id = p_tenant and k.customer_id = c.customer_id
+  cross join lateral (
+    select x.received_at, x.updated_at from guerdon.customers x
+    where x.tenant_id = p_tenant and x.customer_id = c.customer_id
+    limit 1
+  ) as k
   cross join lateral (
     select c.roles <> (
       select coalesce(jsonb_agg(h.role_name order by h.role_name), '[]')

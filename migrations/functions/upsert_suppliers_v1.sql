@@ -28,8 +28,6 @@ set lock_timeout = '2000ms'
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
 declare
   v_currency   text;
@@ -121,7 +119,11 @@ begin
   into v_is_changed, v_changed, v_repriced
   from unnest(v_links, v_suppliers, v_products, v_skus, v_costs, v_currencies, v_deleted) with ordinality
     as l (link_id, supplier_id, product_id, sku, cost, currency, deleted, n)
-  left join guerdon.supplier_products k on k.tenant_id = p_tenant and k.supplier_product_id = l.link_id
+  cross join lateral (
+    select x.* from guerdon.supplier_products x
+    where x.tenant_id = p_tenant and x.supplier_product_id = l.link_id
+    limit 1
+  ) as k
   cross join lateral (
     select
       k.received_at = v_now as is_new,
