@@ -59,6 +59,10 @@ class Catalogue:
             task.cancel()
         await asyncio.gather(*self._shelving, return_exceptions=True)
 
+    async def shelved(self) -> None:
+        """Wait until what was read so far is on the shelf."""
+        await asyncio.gather(*self._shelving)
+
     # ports.OfferCatalogue
 
     async def tenant(self, tenant_id: TenantId) -> Tenant:
