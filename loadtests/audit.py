@@ -11,7 +11,6 @@ from uuid import UUID
 import asyncpg
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from loadtests.client_checks import CLIENT_CHECKS, Evidence, Row
 from loadtests.history import History
@@ -139,16 +138,14 @@ def finding_of(check: str, sentence: str, violations: Iterable[str]) -> Finding:
 
 
 def print_report(report: Report, console: Console) -> None:
-    """One line a check, and what was found below it."""
-    title = f"Exactness audit over {report.rows:,} redemptions"
-    table = Table(title=title, title_justify="left", show_edge=False)
-    table.add_column("")
-    table.add_column("what must hold", overflow="fold")
-    table.add_column("violations", justify="right")
+    """One line a check, and what it found below it."""
+    found = sum(1 for finding in report.findings if finding.count)
+    verdict = f"[red]{found} failed[/red]" if found else "[green]passed[/green]"
+    checks = f"{len(report.findings)} checks over {report.rows:,} redemptions"
+    console.print(f"Exactness audit, {checks}: {verdict}")
     for finding in report.findings:
-        mark = "[red]FAIL[/red]" if finding.count else "[green]ok[/green]"
-        table.add_row(mark, finding.sentence, f"{finding.count:,}" if finding.count else "")
-    console.print(table)
-    for finding in report.findings:
+        mark = "[red]FAIL[/red]" if finding.count else "[green]ok  [/green]"
+        times = f" {finding.count:,} times not:" if finding.count else ""
+        console.print(f"  {mark} {finding.sentence}{times}", soft_wrap=True)
         for example in finding.examples:
-            console.print(f"  {finding.check}: {example}", markup=False, style="red")
+            console.print(f"         {example}", markup=False, soft_wrap=True)
