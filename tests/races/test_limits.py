@@ -1,0 +1,154 @@
+"""Limits are reached exactly over two server processes, whatever becomes of Redis meanwhile.
+
+An attempt is one request id, sent until its answer is definite.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+import redis.asyncio
+
+from guerdon.domain.identifiers import OfferId
+from loadtests.history import CODES, CUSTOMER_LIMIT, TOTAL_LIMIT, Attempt, Goal
+from tests.races.clients import Progress, connected, make_attempts, settle_all
+from tests.races.site import Site, Tenant, assert_passed, calls_by_worker, sized
+from tests.support.ledger import counters, new_id
+
+CLIENTS = sized(200, 100)
+ATTEMPTS = sized(10_000, 2_500)
+TOTAL = sized(1_000, 250)
+PER_CUSTOMER = 2
+# With two uses each they want somewhat more than there is, so that both limits refuse.
+CUSTOMERS = TOTAL * 7 // 10
+FLUSH_SECONDS = sized(1_000, 100) / 1000
+FLUSHES_MIN = 3
+HEAL_SECONDS_MAX = 30.0
+REDIS_AVAILABLE = "guerdon_redis_available"
+
+Disturb = Callable[[Site, Progress], AbstractAsyncContextManager[None]]
+
+
+@contextlib.asynccontextmanager
+async def undisturbed(_site: Site, _progress: Progress) -> AsyncIterator[None]:
+    yield
+
+
+@contextlib.asynccontextmanager
+async def flushed(site: Site, _progress: Progress) -> AsyncIterator[None]:
+    """Everything in Redis is gone again and again."""
+    done = asyncio.Event()
+
+    async def flush_until_done() -> int:
+        flushes = 0
+        async with redis.asyncio.from_url(site.redis.url) as client:
+            while not done.is_set():
+                await client.flushall()
+                flushes += 1
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(done.wait(), FLUSH_SECONDS)
+        return flushes
+
+    flushing = asyncio.create_task(flush_until_done())
+    try:
+        yield
+    finally:
+        done.set()
+    assert await flushing >= FLUSHES_MIN
+
+
+@contextlib.asynccontextmanager
+async def stopped(site: Site, _progress: Progress) -> AsyncIterator[None]:
+    """Redis is away from before the first attempt until after the last."""
+    await asyncio.to_thread(site.redis.kill)
+    try:
+        yield
+        assert site.server.metric(REDIS_AVAILABLE) == 0
+    finally:
+        await asyncio.to_thread(site.redis.start)
+
+
+@contextlib.asynccontextmanager
+async def killed_midway(site: Site, progress: Progress) -> AsyncIterator[None]:
+    """Redis dies at a quarter of the load, and is back, empty, at half of it."""
+
+    async def kill_and_start() -> None:
+        await progress.until(ATTEMPTS // 4)
+        await asyncio.to_thread(site.redis.kill)
+        try:
+            await progress.until(ATTEMPTS // 2)
+        finally:
+            await asyncio.to_thread(site.redis.start)
+
+    killing = asyncio.create_task(kill_and_start())
+    yield
+    await killing
+
+
+@pytest.mark.parametrize("disturb", [undisturbed, flushed, stopped, killed_midway])
+async def test_limits_are_reached_exactly_by_two_processes(
+    site: Site, tenant: Tenant, disturb: Disturb
+) -> None:
+    offer_id = await tenant.new_offer(total_limit=TOTAL, per_customer_limit=PER_CUSTOMER)
+    attempts = make_attempts(offer_id, [new_id() for _ in range(CUSTOMERS)], ATTEMPTS)
+    progress = Progress()
+    await use_redis(site, tenant)
+    breaks = breaker_openings(site)
+    before = calls_by_worker(site.server)
+    async with (
+        connected([site.server.address], tenant.key, CLIENTS) as clients,
+        disturb(site, progress),
+    ):
+        await settle_all(clients, attempts, progress)
+    after = calls_by_worker(site.server)
+
+    assert before.keys() == after.keys()
+    served = [after[pid] - before[pid] for pid in after]
+    assert len(served) == 2
+    assert min(served) >= sum(served) / 5
+    assert sum(served) >= ATTEMPTS
+    await assert_exact(tenant, attempts)
+    if disturb in (stopped, killed_midway):
+        assert breaker_openings(site) > breaks
+    await use_redis(site, tenant)
+
+
+async def use_redis(site: Site, tenant: Tenant) -> None:
+    """Call until every worker has found that Redis is there, if it thought otherwise."""
+    offer_id = await tenant.new_offer(total_limit=TOTAL)
+    deadline = time.monotonic() + HEAL_SECONDS_MAX
+    async with connected([site.server.address], tenant.key, CLIENTS) as clients:
+        while site.server.metric(REDIS_AVAILABLE) != 1:
+            assert time.monotonic() < deadline
+            attempts = make_attempts(offer_id, [new_id()], CLIENTS)
+            await settle_all(clients, attempts, Progress())
+
+
+def breaker_openings(site: Site) -> float:
+    return site.server.metric("guerdon_redis_breaker_opened_total") or 0
+
+
+async def assert_exact(tenant: Tenant, attempts: Sequence[Attempt]) -> None:
+    offer_id = OfferId(attempts[0].offer_id)
+    last_answers = [attempt.answers[-1] for attempt in attempts]
+    granted = sum(answer.is_grant for answer in last_answers)
+    refused = Counter(answer.reason for answer in last_answers if not answer.is_grant)
+    assert granted == TOTAL
+    assert refused.keys() == {TOTAL_LIMIT, CUSTOMER_LIMIT}
+    codes = {CODES[answer.code].name for attempt in attempts for answer in attempt.answers}
+    assert not codes & {"INTERNAL", "UNKNOWN"}
+
+    row = await counters(tenant.store.owner, offer_id)
+    assert row["used"] == row["live_rows"] == row["last_sequence"] == row["effects"] == TOTAL
+    most: int = await tenant.store.owner.fetchval(
+        "select max(uses) from (select count(*) as uses from guerdon.redemptions"
+        " where offer_id = $1 group by customer_id) as customers",
+        offer_id,
+    )
+    assert most == PER_CUSTOMER
+    report = await tenant.audit([Goal(offer_id, "limits", total=TOTAL)], attempts)
+    assert_passed(report)
