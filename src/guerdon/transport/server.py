@@ -74,6 +74,8 @@ class GrpcServer:
         reflect: bool,
         interceptors: Interceptors = (),
     ) -> None:
+        self.port = 0
+        """Where it listens, once it does."""
         self._names = [descriptor.full_name for descriptor, _ in services]
         self._server = grpc.aio.server(
             interceptors=list(interceptors),
@@ -96,7 +98,8 @@ class GrpcServer:
 
         Raises RuntimeError when the address cannot be bound.
         """
-        return self._server.add_insecure_port(address)
+        self.port = self._server.add_insecure_port(address)
+        return self.port
 
     async def start(self) -> None:
         """Take calls; health says NOT_SERVING at first."""
