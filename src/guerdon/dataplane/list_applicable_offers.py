@@ -6,9 +6,11 @@ from datetime import datetime
 import msgspec
 
 from guerdon.dataplane.applicable import ApplicableOffers
+from guerdon.domain import guards
 from guerdon.domain.guards import Candidate
 from guerdon.domain.identifiers import CustomerId
 from guerdon.domain.redemption import Purchase
+from guerdon.domain.refusals import Refused
 from guerdon.ports import OfferCatalogue
 
 
@@ -32,7 +34,12 @@ class ListApplicableOffers:
     async def __call__(
         self, purchase: Purchase, customer_id: CustomerId | None, count: int
     ) -> ApplicableReport:
-        """At most `count` offers: largest savings, then priority, earlier end, id."""
+        """At most `count` offers: largest savings, then priority, earlier end, id.
+
+        Raises Refused for a line too large, which no offer could price.
+        """
+        if refusal := guards.refuse_amount(purchase.line):
+            raise Refused(refusal)
         tenant = await self._catalogue.tenant(purchase.tenant_id)
         found, evaluated_at = await self._applicable.find(
             purchase, customer_id, count=count, for_anyone=False
