@@ -24,7 +24,7 @@ from guerdon.domain.facts import (
 from guerdon.domain.identifiers import CustomerId, ProductId, TenantId
 from guerdon.domain.products import ProductKind
 from guerdon.ports import Change, ChangeKind
-from tests.support.facts import moment
+from tests.support.facts import moment, until_blocked
 from tests.support.ledger import insert_tenant, new_id
 
 
@@ -215,6 +215,30 @@ async def test_a_change_of_a_link_raises_the_version_of_its_products_of_before_a
         (str(before.product_id), version) for version in (1, 2, 3)
     } | {(str(now.product_id), version) for version in (1, 2, 3, 4)}
     assert await facts_version(shared_owner, now.product_id) == 4
+
+
+async def test_a_link_that_moves_twice_at_once_raises_the_product_in_between(
+    shared_database: Database, shared_owner: asyncpg.Connection, tenant: TenantId
+) -> None:
+    store = PostgresFacts(shared_database)
+    first, between, last = product(), product(), product()
+    await store.upsert_products(tenant, [first, between, last])
+    acme = supplier(link(first.product_id))
+    await store.upsert_suppliers(tenant, [acme])
+
+    def moved_to(goal: ProductFacts) -> SupplierFacts:
+        links = (msgspec.structs.replace(acme.supplier_products[0], product_id=goal.product_id),)
+        return msgspec.structs.replace(acme, supplier_id=new_id(), supplier_products=links)
+
+    async with shared_database.tenant_transaction(tenant) as connection:
+        await connection.fetchrow(
+            "select * from guerdon.upsert_suppliers_v1($1, $2)", tenant, [moved_to(between)]
+        )
+        racing = asyncio.create_task(store.upsert_suppliers(tenant, [moved_to(last)]))
+        await until_blocked(shared_owner, racing)
+    pushed = await racing
+    assert pushed.facts_versions == {between.product_id: 3, last.product_id: 2}
+    assert await facts_version(shared_owner, first.product_id) == 3
 
 
 async def test_an_operator_is_named_and_renamed(store: PostgresFacts, tenant: TenantId) -> None:

@@ -22,7 +22,7 @@ from guerdon.domain.facts import (
     TransactionStatus,
 )
 from guerdon.domain.identifiers import CustomerId, TenantId
-from tests.support.facts import TODAY, moment, rollup_errors, transaction
+from tests.support.facts import TODAY, moment, rollup_errors, transaction, until_blocked
 from tests.support.ledger import insert_tenant, new_id
 
 PENDING = TransactionStatus.PENDING
@@ -314,13 +314,7 @@ async def test_a_push_that_races_another_with_other_content_waits_and_then_confl
             [first.amount_minor], [first.currency], [first.occurred_at],
         )  # fmt: skip
         racing = asyncio.create_task(store.record_transactions(tenant, [second, innocent]))
-        waiting = (
-            "select count(*) from pg_stat_activity "
-            "where datname = current_database() and wait_event_type = 'Lock'"
-        )
-        async with asyncio.timeout(5):
-            while await shared_owner.fetchval(waiting) == 0:
-                assert not racing.done()
+        await until_blocked(shared_owner, racing)
     with pytest.raises(TransactionConflict) as conflict:
         await racing
     assert conflict.value.transaction_ids == [first.transaction_id]

@@ -1,5 +1,6 @@
 """Facts pushed through their adapter, and what the rollups and the judge make of them."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -116,3 +117,14 @@ async def rollup_errors(owner: asyncpg.Connection) -> int:
     )
     errors: int = await owner.fetchval(stats) + await owner.fetchval(daily)
     return errors
+
+
+async def until_blocked(owner: asyncpg.Connection, racing: "asyncio.Task[Any]") -> None:
+    """Return once some statement in the database waits for a lock; `racing` must not end before."""
+    waiting = (
+        "select count(*) from pg_stat_activity "
+        "where datname = current_database() and wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(5):
+        while await owner.fetchval(waiting) == 0:
+            assert not racing.done()
