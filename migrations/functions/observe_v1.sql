@@ -31,7 +31,6 @@ create or replace function guerdon.observe_v1(
   out o_offers          uuid[],
   out o_versions        integer[],
   out o_used            bigint[],
-  out o_last_sequences  bigint[],
   out o_total_limits    bigint[],
   out o_customer_limits integer[],
   out o_customer_used   integer[],
@@ -81,12 +80,9 @@ begin
 
   select
     array_agg(o.version order by w.n), array_agg(c.used order by w.n),
-    array_agg(c.last_sequence order by w.n), array_agg(o.total_limit order by w.n),
-    array_agg(o.per_customer_limit order by w.n), array_agg(coalesce(u.used, 0) order by w.n),
-    array_agg(coalesce(t.used, 0) order by w.n)
-  into
-    o_versions, o_used, o_last_sequences, o_total_limits, o_customer_limits, o_customer_used,
-    o_target_used
+    array_agg(o.total_limit order by w.n), array_agg(o.per_customer_limit order by w.n),
+    array_agg(coalesce(u.used, 0) order by w.n), array_agg(coalesce(t.used, 0) order by w.n)
+  into o_versions, o_used, o_total_limits, o_customer_limits, o_customer_used, o_target_used
   from unnest(o_offers, p_customers, p_targets) with ordinality
     as w (offer_id, customer_id, target_id, n)
   left join lateral (
@@ -96,7 +92,7 @@ begin
     limit 1
   ) as o on true
   left join lateral (
-    select x.used, x.last_sequence
+    select x.used
     from guerdon.offer_counters x
     where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.slot = 0
     limit 1

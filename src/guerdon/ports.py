@@ -106,8 +106,6 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     offer_version: int | None = None
     """None: no such live offer."""
     product_facts_version: int = 0
-    sequence: int = 0
-    """Of the offer's counter: the counts below are those after this effect."""
     total_used: int = 0
     total_limit: int | None = None
     target_used: int = 0

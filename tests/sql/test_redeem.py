@@ -200,6 +200,35 @@ async def test_a_revoke_gives_the_use_back_once(
     assert await outcomes(store, tenant, [first]) == ["REPLAYED"]
 
 
+async def test_revokes_that_queue_on_the_offer_give_back_once(
+    store: PostgresRedemptions,
+    owner: asyncpg.Connection,
+    database_url: str,
+    tenant: TenantId,
+) -> None:
+    offer = await insert_offer(owner, tenant)
+    items = [item(tenant, offer) for _ in range(3)]
+    await store.redeem(tenant, items)
+    async with owner.transaction():
+        await owner.execute(
+            "select from guerdon.offer_counters where offer_id = $1 for no key update", offer
+        )
+        revoking = [
+            asyncio.create_task(store.revoke(tenant, items[0].command.request_id, ""))
+            for _ in range(3)
+        ]
+        await wait_until_blocked(database_url, 3)
+        # Who waits for the offer holds nothing yet that a redeem could come to wait for.
+        await owner.execute(
+            "select from guerdon.redemptions where request_id = $1 for update nowait",
+            items[0].command.request_id,
+        )
+    found = [revocation.outcome for revocation, _ in await asyncio.gather(*revoking)]
+    assert sorted(found) == [RevokeOutcome.ALREADY_REVOKED] * 2 + [RevokeOutcome.REVOKED]
+    row = await counters(owner, offer)
+    assert (row["used"], row["live_rows"], row["effects"]) == (2, 2, row["last_sequence"])
+
+
 async def test_a_revoke_that_arrives_first_leaves_a_tombstone(
     store: PostgresRedemptions, owner: asyncpg.Connection, tenant: TenantId
 ) -> None:

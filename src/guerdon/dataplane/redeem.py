@@ -30,7 +30,6 @@ from guerdon.domain.refusals import Refusal, RefusalReason, Refused
 from guerdon.limits import ATTEMPTS_MAX, QUEUE_ITEMS_MAX, QUEUE_ITEMS_MAX_WITHOUT_REDIS
 from guerdon.ports import (
     Admission,
-    Counters,
     Observation,
     OfferCatalogue,
     Probe,
@@ -159,16 +158,13 @@ class Redeem:
         probes = [_probe(attempts[number]) for number in doubtful]
         observations = await self._store.observe(tenant_id, probes, explain=False)
         answers: dict[int, Answer | Exception] = {}
-        corrections: list[Counters] = []
         for number, observation in zip(doubtful, observations, strict=True):
             attempt = attempts[number]
             confirmed = _known(attempt, observation) or confirm(attempt.judgement, observation)
             if isinstance(confirmed, PricedLine):
                 priced[number] = confirmed
-                corrections.append(_counters(attempt, observation))
             else:
                 answers[number] = confirmed
-        self._admission.record(tenant_id, corrections)
         return answers
 
     async def _redeem_items(
@@ -224,21 +220,6 @@ def _item(attempt: Attempt, priced: PricedLine) -> RedemptionItem:
     offer = attempt.judgement.offer
     assert offer is not None
     return RedemptionItem(attempt.command, attempt.body_hash, offer.offer_id, offer.version, priced)
-
-
-def _counters(attempt: Attempt, observation: Observation) -> Counters:
-    """What Redis had wrong, as the snapshot saw it."""
-    offer = attempt.judgement.offer
-    assert offer is not None
-    return Counters(
-        offer_id=offer.offer_id,
-        version=offer.version,
-        sequence=observation.sequence,
-        used=observation.total_used,
-        total_limit=observation.total_limit,
-        per_customer_limit=observation.per_customer_limit,
-        customers_used={attempt.command.customer_id: observation.customer_used},
-    )
 
 
 def _answer(outcome: RedemptionAnswer | GuerdonError) -> Answer | Exception:

@@ -137,7 +137,6 @@ def _observation(
         offer_id=offer if version is not None else None,
         offer_version=version,
         product_facts_version=row["o_facts"][number],
-        sequence=row["o_last_sequences"][number] or 0,
         total_used=row["o_used"][number] or 0,
         total_limit=row["o_total_limits"][number],
         target_used=row["o_target_used"][number],
