@@ -18,7 +18,7 @@ from guerdon.domain.identifiers import TenantId
 
 EXIT_USAGE = 2
 
-keys = typer.Typer(no_args_is_help=True, help="Make API keys.")
+keys = typer.Typer(add_completion=False, no_args_is_help=True, help="Make API keys.")
 
 
 @keys.callback()
