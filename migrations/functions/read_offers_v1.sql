@@ -9,7 +9,8 @@
 -- has the names of domain/offers.py: Offer. Every part of one offer is of one version: one snapshot.
 -- It locks nothing.
 --
--- Plans: by primary keys only, whatever the tables held when the plan was made.
+-- Plans: by primary keys and offers_live_code only, whatever the tables held when the plan was made:
+-- lateral look-ups with `limit 1` and scalar subqueries leave the planner no other order.
 
 create or replace function guerdon.read_offers_v1(
   p_tenant   uuid,
@@ -31,10 +32,15 @@ declare
 begin
   perform set_config('guerdon.tenant_id', p_tenant::text, true);
   if p_codes is not null then
-    select v_offers || coalesce(array_agg(o.offer_id), '{}') into v_offers
+    select v_offers || coalesce(array_agg(found.offer_id), '{}') into v_offers
     from unnest(p_codes) as w (code)
-    join guerdon.offers o
-      on o.tenant_id = p_tenant and o.code_normalised = w.code and o.deleted_at is null;
+    cross join lateral (
+      select o.offer_id
+      from guerdon.offers o
+      where o.tenant_id = p_tenant and o.code_normalised = w.code
+        and o.code_normalised is not null and o.deleted_at is null
+      limit 1
+    ) as found;
   end if;
   select coalesce(json_agg(json_build_object(
     'offer', json_build_object(
@@ -111,8 +117,11 @@ begin
       'created_at', o.created_at) end)), '[]')
   into o_offers
   from unnest(v_offers) as w (offer_id)
-  join guerdon.offers o on o.tenant_id = p_tenant and o.offer_id = w.offer_id
-  where o.deleted_at is null;
+  cross join lateral (
+    select * from guerdon.offers x
+    where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.deleted_at is null
+    limit 1
+  ) as o;
 end
 $$;
 
