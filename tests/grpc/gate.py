@@ -5,7 +5,7 @@ that nothing can have been changed.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -195,17 +195,41 @@ def read_failure(error: grpc.aio.AioRpcError) -> Failure:
     return Failure(error.code(), status, info, trailers)
 
 
+def seen(failure: Failure) -> tuple[grpc.StatusCode, str]:
+    """The two that every error has."""
+    return failure.code, failure.reason
+
+
+async def answer_of(gate: Gate, path: str, message: Message, **how: Any) -> Message:
+    """The response of a call that must be answered with OK."""
+    answer = await gate.send(path, message, **how)
+    assert not isinstance(answer, Failure), answer
+    return answer
+
+
 @contextlib.asynccontextmanager
 async def open_gate() -> AsyncIterator[Gate]:
     servicers = Servicers()
     registry = CollectorRegistry()
-    pipeline = Pipeline(KnownKeys(), PrometheusMetrics(registry))
     services = [(service, servicers.of(service)) for service in SERVICES]
-    server = GrpcServer(services, pipeline, reflect=True)
+    async with serving(services, registry=registry) as (_, channel):
+        yield Gate(channel, servicers, registry)
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    services: Sequence[tuple[ServiceDescriptor, object]],
+    *,
+    reflect: bool = False,
+    registry: CollectorRegistry | None = None,
+) -> AsyncIterator[tuple[GrpcServer, grpc.aio.Channel]]:
+    """A server of these services behind the pipeline, and a channel to it."""
+    metrics = PrometheusMetrics(registry or CollectorRegistry())
+    server = GrpcServer(services, Pipeline(KnownKeys(), metrics), reflect=reflect)
     port = server.listen("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Gate(channel, servicers, registry)
+        yield server, channel
     await server.stop(0)
 
 

@@ -8,9 +8,13 @@ import pytest
 from google.protobuf import descriptor_pb2
 from protovalidate._gen.buf.validate import validate_pb
 
+from guerdon import limits
+from guerdon.api.admin.v1 import fact_service_pb2, offer_pb2
 from guerdon.api.annotations.v1 import annotations_pb2
 from guerdon.api.buf.validate import validate_pb2
+from guerdon.api.offers.v1 import offer_service_pb2, pricing_pb2
 from guerdon.domain.api_keys import Scope
+from tests.grpc.bad_values import rules_of
 from tests.grpc.gate import METHODS, SCOPES
 
 PROTO = Path(__file__).parents[2] / "proto"
@@ -46,6 +50,49 @@ def test_every_error_reason_says_its_code_and_gives_an_example() -> None:
         if name != "UNSPECIFIED":
             assert re.match(r"  // [A-Z_]+( with a retry hint)?\. ", comment), name
             assert "Example: {" in comment, name
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "rule", "bound"),
+    [
+        (pricing_pb2.Line, "quantity", "int32.lte", limits.QUANTITY_PIECES_MAX),
+        (pricing_pb2.Line, "unit_price_minor", "int64.lte", limits.UNIT_PRICE_MINOR_MAX),
+        (
+            offer_service_pb2.RedeemBatchRequest,
+            "requests",
+            "repeated.max_items",
+            limits.REDEEM_BATCH_ITEMS_MAX,
+        ),
+        (
+            offer_service_pb2.ListRedemptionsRequest,
+            "page_size",
+            "int32.lte",
+            limits.PAGE_ROWS_MAX,
+        ),
+        (
+            fact_service_pb2.PushTransactionsRequest,
+            "transactions",
+            "repeated.max_items",
+            limits.FACTS_ITEMS_MAX,
+        ),
+        (offer_pb2.Offer, "products", "repeated.max_items", limits.OFFER_TARGETS_MAX),
+        (
+            offer_pb2.Offer,
+            "allowed_customer_ids",
+            "repeated.max_items",
+            limits.OFFER_ALLOWED_CUSTOMERS_MAX,
+        ),
+        (offer_pb2.Offer, "allowed_roles", "repeated.max_items", limits.OFFER_ALLOWED_ROLES_MAX),
+        (offer_pb2.Offer, "rules", "repeated.max_items", limits.OFFER_RULES_MAX),
+    ],
+)
+def test_bounds_are_the_same_in_protos_and_limits(
+    message: Any, field: str, rule: str, bound: int
+) -> None:
+    rules = rules_of(message.DESCRIPTOR.fields_by_name[field])
+    for name in rule.split("."):
+        rules = getattr(rules, name)
+    assert rules == bound
 
 
 def test_our_copy_of_the_rules_is_what_the_validator_enforces() -> None:

@@ -85,7 +85,9 @@ async def test_a_day_of_activity_is_counted_once(tenant: Tenant) -> None:
     assert counts_of(await tenant.call("PushActivity", activities=days)) == (0, 0, 2)
 
 
-@pytest.mark.parametrize("day", ["2026-02-30", "2026-11-31", "0000-01-01", "2999-01-01"])
+@pytest.mark.parametrize(
+    "day", ["2026-02-30", "2026-13-01", "2026-11-00", "0000-01-01", "2999-01-01"]
+)
 async def test_a_day_that_no_calendar_has_is_refused(tenant: Tenant, day: str) -> None:
     days = [{"customer_id": ID, "day": "2026-11-01"}, {"customer_id": ID, "day": day}]
     failure = await tenant.fail("PushActivity", activities=days)

@@ -412,8 +412,8 @@ Global___SupplierProduct: _TypeAlias = SupplierProduct  # noqa: Y015
 @_typing.final
 class Transaction(_message.Message):
     """A payment or top-up of a customer. A later push of the same id may move its status forward
-    (pending to succeeded or failed, succeeded to reversed); an older status that arrives late changes
-    nothing, and other content is refused with TRANSACTION_CONFLICT.
+    (pending to succeeded or failed, succeeded to reversed). An older status that arrives late
+    changes nothing, and other content is refused with TRANSACTION_CONFLICT.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

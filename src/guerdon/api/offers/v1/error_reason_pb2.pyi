@@ -234,7 +234,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a refusal or an error. Every error carries exactly one `google.rpc.ErrorInfo`
     with `domain` "guerdon" and with `reason` set to a name of this list without its prefix, for
     example "TOTAL_LIMIT_REACHED". Its `metadata` holds every variable of the message, so a program
-    needs no text; customer ids and other personal data are never in it. Each comment names the gRPC status code, then gives an example of the metadata.
+    needs no text; customer ids and other personal data are never in it. Each comment names the
+    gRPC status code, then gives an example of the metadata.
 
     When several reasons hold at once, the one that comes first in this list is told: the order of
     the values is the order of the checks.
