@@ -56,7 +56,6 @@ declare
   v_keys          text[];
   v_types         text[];
   v_measures      text[];
-  v_units         text[];
   v_operators     uuid[];
   v_required      bigint[];
   v_windows       integer[];
@@ -81,23 +80,23 @@ begin
 
   select
     array_agg(q.offer_id), array_agg(q.rules), array_agg(q.rule_key), array_agg(q.rule_type),
-    array_agg(q.measure), array_agg(q.unit), array_agg(q.operator_id::uuid),
+    array_agg(q.measure), array_agg(q.operator_id::uuid),
     array_agg(case when q.problem is null then q.required::bigint end),
     array_agg(q.window_days::integer), array_agg(q.problem)
   into
     v_offers, v_rules, v_keys, v_types,
-    v_measures, v_units, v_operators,
+    v_measures, v_operators,
     v_required, v_windows, v_problems
   from (
     select
-      d.offer_id, r.rules, r.rule_key, r.rule_type, t.measure, t.unit,
+      d.offer_id, r.rules, r.rule_key, r.rule_type, t.measure,
       i.operator_id, i.required, i.window_days,
       case
         when t.measure is null then 'the rule type is not known'
         when i.required is null then
           format('param %s is not a whole number from %s to %s',
                  t.required_param, t.required_min, t.required_max)
-        when i.window_days is null and (t.window_needed or r.params ? t.window_param) then
+        when i.window_days is null and (t.measure = 'active_days' or r.params ? t.window_param) then
           format('param %s is not a whole number from 1 to %s', t.window_param, c_days_max)
         when i.operator_id is null then 'param operator_id is not an id'
       end as problem
@@ -108,18 +107,16 @@ begin
       where l.tenant_id = p_tenant and l.offer_id = d.offer_id
     ) as r
     left join (values
-      ('new_user',             'account_age',  'days',         'account_age_days', 0, c_large,    null,          false, false),
-      ('min_topups',           'topups',       'topups',       'count',            1, c_large,    'window_days', false, false),
-      ('min_transactions',     'transactions', 'transactions', 'count',            1, c_large,    null,          false, false),
-      ('min_spent',            'spent',        'minor_units',  'amount_minor',     1, c_large,    'window_days', false, false),
-      ('operator_topup_count', 'topups',       'topups',       'count',            1, c_large,    'window_days', false, true),
-      ('operator_spent',       'spent',        'minor_units',  'amount_minor',     1, c_large,    'window_days', false, true),
-      ('last_active_within',   'last_active',  'days',         'days',             1, c_days_max, null,          false, false),
-      ('active_days',          'active_days',  'days',         'min_active_days',  1, c_days_max, 'days',        true,  false)
-    ) as t (
-      rule_type, measure, unit, required_param, required_min, required_max,
-      window_param, window_needed, of_operator
-    ) on t.rule_type = r.rule_type
+      ('new_user',             'account_age',  'account_age_days', 0, c_large,    null,          false),
+      ('min_topups',           'topups',       'count',            1, c_large,    'window_days', false),
+      ('min_transactions',     'transactions', 'count',            1, c_large,    null,          false),
+      ('min_spent',            'spent',        'amount_minor',     1, c_large,    'window_days', false),
+      ('operator_topup_count', 'topups',       'count',            1, c_large,    'window_days', true),
+      ('operator_spent',       'spent',        'amount_minor',     1, c_large,    'window_days', true),
+      ('last_active_within',   'last_active',  'days',             1, c_days_max, null,          false),
+      ('active_days',          'active_days',  'min_active_days',  1, c_days_max, 'days',        false)
+    ) as t (rule_type, measure, required_param, required_min, required_max, window_param, of_operator)
+      on t.rule_type = r.rule_type
     -- Every CASE looks at the type before it converts, so that no param whatever can raise.
     cross join lateral (
       select
@@ -204,7 +201,13 @@ begin
       case when p.offer_id = any (v_any) then bool_or(j.passed) else bool_and(j.passed) end as passed,
       jsonb_agg(jsonb_build_object(
         'rule_key', v_keys[k.rule], 'rule_type', v_types[k.rule], 'passed', j.passed,
-        'unit', coalesce(v_units[k.rule], ''), 'required', v_required[k.rule], 'actual', f.actual,
+        'unit', case
+          when v_measures[k.rule] is null then ''
+          when v_measures[k.rule] = 'spent' then 'minor_units'
+          when v_measures[k.rule] in ('topups', 'transactions') then v_measures[k.rule]
+          else 'days'
+        end,
+        'required', v_required[k.rule], 'actual', f.actual,
         'problem', case when f.actual is null then coalesce(v_problems[k.rule], case
           when v_today is null then 'the tenant is not known'
           when not p.known then 'the customer is not known'

@@ -93,7 +93,7 @@ ERROR_DETAILS_BYTES_MAX = 4096
 CALLS_IN_PROGRESS_MAX = 16_384
 # Items of one RedeemBatch.
 REDEEM_BATCH_ITEMS_MAX = 100
-# Facts in one push.
+# Facts in one push: a statement that holds its locks for well under a second.
 FACTS_ITEMS_MAX = 1000
 # Days that a fact may lie ahead of our clock: a zone's tomorrow and a wrong clock fit, and the days
 # that a rule's window reads stay bounded.
