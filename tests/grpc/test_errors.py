@@ -1,6 +1,8 @@
 """The one mapping from errors to answers: complete, in order, and small enough for every client."""
 
 import inspect
+import re
+from pathlib import Path
 
 import grpc
 import pytest
@@ -21,6 +23,7 @@ from guerdon.transport.errors import (
     answer_error,
 )
 
+ERRORS_PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 PREFIX = "ERROR_REASON_"
 IN_PROTO = [
     value.name.removeprefix(PREFIX)
@@ -67,6 +70,12 @@ def test_every_reason_of_the_proto_has_a_meaning_in_the_same_order() -> None:
 def test_refusals_stand_in_the_order_of_the_reasons() -> None:
     refusals = [reason.name for reason in RefusalReason]
     assert refusals == [name for name in IN_PROTO if name in refusals]
+
+
+def test_the_documentation_lists_every_reason_with_its_code_in_the_same_order() -> None:
+    rows = re.findall(r"^\| ([A-Z_]+) \| ([A-Z_]+) \|", ERRORS_PAGE.read_text(), re.MULTILINE)
+    documented = [(reason, code) for reason, code in rows if reason in MEANINGS]
+    assert documented == [(reason, meaning.code.name) for reason, meaning in MEANINGS.items()]
 
 
 @pytest.mark.parametrize("reason", IN_PROTO)
