@@ -331,16 +331,20 @@ class StampedOffer(msgspec.Struct, frozen=True):
 
 
 class LiveOffers(msgspec.Struct, frozen=True):
-    """A tenant's settings, and which offers of it are scheduled or active."""
+    """A tenant's settings, and which offers of it are scheduled or active.
+
+    `stamps` is None when nothing of that changed since an answer with the same fingerprint.
+    """
 
     tenant: Tenant
-    stamps: Mapping[OfferId, OfferStamp]
+    fingerprint: str
+    stamps: Mapping[OfferId, OfferStamp] | None
 
 
 class OfferReader(Protocol):
     """Postgres as the caches read it. All methods may raise DependencyUnavailable."""
 
-    async def read_live(self, tenant_id: TenantId) -> LiveOffers:
+    async def read_live(self, tenant_id: TenantId, known_fingerprint: str | None) -> LiveOffers:
         """One snapshot; NotFound("tenant") when there is none or it is deleted."""
 
     async def read_offers(

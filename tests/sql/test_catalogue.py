@@ -35,8 +35,8 @@ class Reader:
         self.answered = asyncio.Event()
         self.released = asyncio.Event()
 
-    async def read_live(self, tenant_id: TenantId) -> LiveOffers:
-        return await self._pass("live", self._reader.read_live(tenant_id))
+    async def read_live(self, tenant_id: TenantId, known_fingerprint: str | None) -> LiveOffers:
+        return await self._pass("live", self._reader.read_live(tenant_id, known_fingerprint))
 
     async def read_offers(
         self, tenant_id: TenantId, offer_ids: Sequence[OfferId]
@@ -221,6 +221,17 @@ async def test_an_unchanged_copy_is_checked_without_reading_offers(
     clock.seconds += CATALOGUE_AGE_SECONDS_MAX
     await catalogue.offer(tenant_id, reference)
     assert reader.calls == ["live"]
+
+
+async def test_an_offer_that_was_forgotten_for_nothing_is_listed_again_after_a_check(
+    catalogue: Catalogue, store: PostgresOffers, clock: Clock, tenant_id: TenantId
+) -> None:
+    live = await store.create(draft(tenant_id), "a")
+    await catalogue.listed_offers(tenant_id)
+    catalogue.apply(told(live.draft.offer, 99))
+    clock.seconds += CATALOGUE_AGE_SECONDS_MAX
+    await catalogue.tenant(tenant_id)
+    assert await catalogue.listed_offers(tenant_id) == (live.draft.offer,)
 
 
 async def test_a_change_that_is_told_is_read_at_the_next_use(

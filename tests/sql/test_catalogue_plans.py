@@ -89,7 +89,7 @@ async def test_reads_stay_look_ups_when_the_tables_have_grown(
         await read_offers(log, owner, tenant)
         await read_products(log, owner, tenant)
         await log.run(queries.text("read_offers"), tenant, [], codes, False)
-        await log.run(queries.text("list_live_offers"), tenant)
+        await log.run(queries.text("list_live_offers"), tenant, None)
     await grow(owner, tenant)
     if analyzed_again:
         await owner.execute("analyze")
@@ -107,6 +107,6 @@ async def test_reads_stay_look_ups_when_the_tables_have_grown(
     assert not sequential_scans(nodes)
     assert rows_read(nodes) <= WANTED * 2
 
-    nodes = await log.run(queries.text("list_live_offers"), tenant)
+    nodes = await log.run(queries.text("list_live_offers"), tenant, None)
     assert not sequential_scans(nodes)
-    assert rows_read(nodes) <= BACKGROUND_ROWS // 10 + 1
+    assert rows_read(nodes) <= 2 * (BACKGROUND_ROWS // 10) + 1

@@ -1,16 +1,18 @@
 """ports.OfferCatalogue: a process copy in front of Redis in front of Postgres.
 
 A tenant's copy is compared with Postgres every CATALOGUE_CHECK_SECONDS while it is used: one cheap
-question for the stamps of all live offers, then only what differs is read, a new copy's offers from
-Redis where their stamps are right. Between checks, changes that are heard of (ports.ChangeSink)
-drop what they name. So Redis, NOTIFY and pub/sub can fail or lie, and cost nothing but speed.
+question for a fingerprint of all live offers, then only what differs is read, a new copy's offers
+from Redis where their stamps are right. Between checks, changes that are heard of
+(ports.ChangeSink) drop what they name. So Redis, NOTIFY and pub/sub can fail or lie, and cost
+nothing but speed.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
+from guerdon.adapters.catalogue.recent import Moment
 from guerdon.adapters.catalogue.tenant_copy import TenantCopy
 from guerdon.adapters.single_flight import SingleFlight
 from guerdon.domain.errors import NotFound
@@ -29,6 +31,7 @@ from guerdon.ports import (
     ChangeKind,
     OfferReader,
     OfferShelf,
+    OfferStamp,
     StampedOffer,
 )
 from guerdon.telemetry import Metrics
@@ -172,24 +175,35 @@ class Catalogue:
     async def _check(self, tenant_id: TenantId, copy: TenantCopy) -> None:
         began = copy.moment(self._clock())
         try:
-            live = await self._reader.read_live(tenant_id)
+            live = await self._reader.read_live(tenant_id, copy.fingerprint)
         except NotFound:
             self._copies.pop(tenant_id, None)
             raise
-        wanted = copy.behind(live.stamps)
+        self._metrics.catalogue_loaded("tenant", 1)
+        if live.stamps is not None:
+            await self._catch_up(tenant_id, copy, live.stamps, began)
+        copy.checked(live.tenant, live.fingerprint, began)
+
+    async def _catch_up(
+        self,
+        tenant_id: TenantId,
+        copy: TenantCopy,
+        stamps: Mapping[OfferId, OfferStamp],
+        began: Moment,
+    ) -> None:
+        """Read what differs from the stamps, from Redis where it is there and right."""
+        wanted = copy.behind(stamps)
         if len(wanted) >= CATALOGUE_SHELF_ITEMS_MIN:
             shelved = await self._shelf.fetch(tenant_id, wanted)
             copy.keep_offers([stamped.offer.offer_id for stamped in shelved], shelved, began)
             for stamped in shelved:
                 del wanted[stamped.offer.offer_id]
-        rest = [*wanted, *copy.gone(live.stamps)]
+        rest = [*wanted, *copy.gone(stamps)]
         if rest:
             offers = await self._reader.read_offers(tenant_id, rest)
             copy.keep_offers(rest, offers, began)
             self._metrics.catalogue_loaded("offer", len(offers))
             self._shelve(tenant_id, offers)
-        self._metrics.catalogue_loaded("tenant", 1)
-        copy.checked(live.tenant, began)
 
     async def _read_changed(self, tenant_id: TenantId, copy: TenantCopy) -> None:
         began = copy.moment(self._clock())

@@ -35,6 +35,8 @@ class TenantCopy:
         self.tenant: Tenant | None = None
         self.checked_at = NEVER
         """When the check began that last compared the live offers with Postgres, in seconds."""
+        self.fingerprint: str | None = None
+        """Of the live offers in Postgres when they were last equal to those that are held."""
         self.changes = 0
         self._distrusted = 0
         self._products_changed = 0
@@ -94,11 +96,13 @@ class TenantCopy:
         """Offers that are held as live and are not live in Postgres."""
         return [offer_id for offer_id in self._live if offer_id not in stamps]
 
-    def checked(self, tenant: Tenant, began: Moment) -> None:
+    def checked(self, tenant: Tenant, fingerprint: str, began: Moment) -> None:
         """The live offers were compared with Postgres and are as they were when that began."""
         self.tenant = tenant
         if began.changes >= self._distrusted:
             self.checked_at = began.seconds
+        # With nothing forgotten since, what is held is just what the fingerprint is of.
+        self.fingerprint = fingerprint if began.changes == self.changes else None
         # What changed before and was not read with the live offers is none of them.
         self._changed = {
             offer_id: changes
@@ -198,6 +202,7 @@ class TenantCopy:
 
     def _forget(self, offer_id: OfferId, now_seconds: float) -> None:
         self._remove(offer_id)
+        self.fingerprint = None
         self._changed[offer_id] = self.changes
         self._others.forget(offer_id, self.moment(now_seconds))
         if len(self._changed) > CATALOGUE_MISSES_MAX:

@@ -24,15 +24,17 @@ class PostgresOfferReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def read_live(self, tenant_id: TenantId) -> LiveOffers:
-        row = await self._database.call(queries.text("list_live_offers"), tenant_id)
+    async def read_live(self, tenant_id: TenantId, known_fingerprint: str | None) -> LiveOffers:
+        row = await self._database.call(
+            queries.text("list_live_offers"), tenant_id, known_fingerprint
+        )
         if row["o_tenant"] is None:
             raise NotFound("tenant")
-        stamps = map(OfferStamp, row["o_versions"], row["o_updated"])
-        return LiveOffers(
-            _tenant.decode(row["o_tenant"]),
-            dict(zip(map(OfferId, row["o_offers"]), stamps, strict=True)),
-        )
+        stamps = None
+        if row["o_offers"] is not None:
+            told = map(OfferStamp, row["o_versions"], row["o_updated"])
+            stamps = dict(zip(map(OfferId, row["o_offers"]), told, strict=True))
+        return LiveOffers(_tenant.decode(row["o_tenant"]), row["o_fingerprint"], stamps)
 
     async def read_offers(
         self, tenant_id: TenantId, offer_ids: Sequence[OfferId]

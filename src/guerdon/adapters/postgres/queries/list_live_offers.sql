@@ -1,1 +1,1 @@
-select * from guerdon.list_live_offers_v1($1)
+select * from guerdon.list_live_offers_v1($1, $2)
