@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from uuid import UUID
 
 import grpc
@@ -32,6 +32,29 @@ PUSHBACK = "grpc-retry-pushback-ms"
 UNIT_PRICE_MINOR = 1000
 
 
+class Progress:
+    """How far a load has come, for who acts in the middle of it."""
+
+    def __init__(self) -> None:
+        self.settled = 0
+        self.indefinite = 0
+        self._changed = asyncio.Event()
+
+    def note(self, answer: Answer) -> None:
+        if answer.is_definite:
+            self.settled += 1
+        else:
+            self.indefinite += 1
+        self._changed.set()
+
+    async def until(self, holds: "Callable[[Progress], bool]") -> None:
+        """Return once it holds."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not holds(self):
+                self._changed.clear()
+                await self._changed.wait()
+
+
 class Client:
     """One connection of one API key. A call that cannot be sent yet waits for the connection."""
 
@@ -55,14 +78,16 @@ class Client:
         return answer
 
     async def settle(
-        self, path: str, message: Message, attempt: Attempt, seconds: float = TRY_SECONDS
+        self, path: str, message: Message, attempt: Attempt, progress: Progress | None = None
     ) -> Answer:
         """Send until an answer is definite; every answer is noted. The last one is returned."""
         body = message.SerializeToString()
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            answer, pause_seconds = await self._try(path, body, seconds)
+            answer, pause_seconds = await self._try(path, body, TRY_SECONDS)
             attempt.answers.append(answer)
+            if progress is not None:
+                progress.note(answer)
             if answer.is_definite:
                 return answer
             assert time.monotonic() < deadline, f"{attempt.request_id} stays open: {answer}"
@@ -119,27 +144,6 @@ def make_attempts(offer_id: UUID, customers: Sequence[UUID], count: int) -> list
     return [Attempt(new_id(), offer_id, draw.choice(customers)) for _ in range(count)]
 
 
-class Progress:
-    """How many attempts of a load are settled, for who acts in the middle of it."""
-
-    def __init__(self) -> None:
-        self.settled = 0
-        self._marks: list[tuple[int, asyncio.Event]] = []
-
-    def step(self) -> None:
-        self.settled += 1
-        for settled, event in self._marks:
-            if self.settled >= settled:
-                event.set()
-
-    async def until(self, settled: int) -> None:
-        """Return when so many are settled."""
-        event = asyncio.Event()
-        self._marks.append((settled, event))
-        if self.settled < settled:
-            await asyncio.wait_for(event.wait(), PATIENCE_SECONDS)
-
-
 async def settle_all(
     clients: Sequence[Client], attempts: Iterable[Attempt], progress: Progress
 ) -> None:
@@ -148,8 +152,7 @@ async def settle_all(
 
     async def work(client: Client) -> None:
         for attempt in waiting:
-            await client.settle(REDEEM, redeem_message(attempt), attempt)
-            progress.step()
+            await client.settle(REDEEM, redeem_message(attempt), attempt, progress)
 
     async with asyncio.TaskGroup() as group:
         for client in clients:

@@ -3,10 +3,8 @@
 import contextlib
 import glob
 import os
-import secrets
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -20,13 +18,13 @@ from guerdon.domain.offers import Discount, DiscountType, Offer, OfferDraft, Off
 from guerdon.serving.supervisor import METRICS_FOLDER_VARIABLE
 from guerdon.telemetry import CALLS
 from loadtests.audit import Report, audit
-from loadtests.history import Attempt, Goal, History
-from tests.process.servers import Server, environment, serving
+from loadtests.history import CODES, Attempt, Goal, History
+from tests.process.servers import Server, environment
 from tests.support.api_keys import insert_api_key
-from tests.support.ledger import insert_tenant, new_id
+from tests.support.ledger import counters, insert_tenant, new_id
 from tests.support.mortal_servers import MortalServer
 
-WORKERS = 2
+TWO_WORKERS = ("--workers", "2")
 FULL = os.environ.get("GUERDON_PROOF") == "full"
 
 
@@ -70,6 +68,10 @@ class Tenant:
         record = await PostgresOffers(self.store.database).create(draft, "test")
         return record.draft.offer.offer_id
 
+    def seen_by(self, store: Store) -> "Tenant":
+        """The same tenant by other connections."""
+        return Tenant(store, self.tenant_id, self.key)
+
     async def audit(self, goals: Sequence[Goal], attempts: Sequence[Attempt]) -> Report:
         """Every check of the load test's audit, over these offers."""
         history = History(self.tenant_id, list(goals), list(attempts))
@@ -86,25 +88,18 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def open_store(url: str) -> AsyncIterator[Store]:
+async def open_store(url: str, pepper: bytes) -> AsyncIterator[Store]:
     owner = await asyncpg.connect(url)
     database = await Database.open(url)
     try:
-        yield Store(url, owner, database, secrets.token_bytes(32))
+        yield Store(url, owner, database, pepper)
     finally:
         await database.close()
         await owner.close()
 
 
-@contextlib.asynccontextmanager
-async def serving_site(
-    folder: Path, store: Store, redis: MortalServer, workers: int = WORKERS
-) -> AsyncIterator[Site]:
-    async with serving(folder, site_environment(store, redis), "--workers", str(workers)) as server:
-        yield Site(store, redis, server)
-
-
 def site_environment(store: Store, redis: MortalServer) -> dict[str, str]:
+    """Settings of the site's servers."""
     pepper = store.pepper.hex()
     return environment(store.url, REDIS_URL=redis.url, GUERDON_API_KEY_PEPPER=pepper)
 
@@ -115,6 +110,19 @@ def assert_passed(report: Report, *, but: Collection[str] = ()) -> None:
     assert not found, "\n".join(
         f"{f.check}: {f.sentence} {f.count} times, such as {'; '.join(f.examples)}" for f in found
     )
+
+
+async def assert_used_up(
+    tenant: Tenant, offer_id: OfferId, attempts: Sequence[Attempt], total: int
+) -> None:
+    """The total limit is reached exactly, by every row, counter and answer; no server failed."""
+    codes = {CODES[answer.code].name for attempt in attempts for answer in attempt.answers}
+    assert not codes & {"INTERNAL", "UNKNOWN"}
+    row = await counters(tenant.store.owner, offer_id)
+    assert row["used"] == row["live_rows"] == total
+    assert row["spent_minor"] == row["live_discount"]
+    assert row["last_sequence"] == row["effects"]
+    assert_passed(await tenant.audit([Goal(offer_id, "used up", total=total)], attempts))
 
 
 def calls_by_worker(server: Server) -> dict[int, int]:

@@ -3,7 +3,7 @@ tenant."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import asyncpg
@@ -98,10 +98,14 @@ class Database:
                 yield connection
         except BaseException as error:
             if not _is_clean(error):
-                connection.terminate()
+                # The pool lets go of a connection as soon as it is lost; then there is none left.
+                with suppress(asyncpg.InterfaceError):
+                    connection.terminate()
             raise
         finally:
-            await asyncio.shield(self._pool.release(connection))
+            # What was answered stays answered, also when the connection is lost on its way back.
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await asyncio.shield(self._pool.release(connection))
 
 
 def _is_clean(error: BaseException) -> bool:

@@ -1,6 +1,7 @@
 """ports.RedemptionStore on Postgres: one call of one SQL function for each batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import asyncpg
 from guerdon.adapters.postgres import queries
 from guerdon.adapters.postgres.connection import Database
 from guerdon.adapters.postgres.redeem_arrays import REPLAYED, RedeemArrays
+from guerdon.domain.errors import DependencyUnavailable, OutcomeUnknown
 from guerdon.domain.identifiers import CustomerId, OfferId, ProductId, RequestId, TenantId
 from guerdon.domain.redemption import (
     Line,
@@ -44,7 +46,8 @@ class PostgresRedemptions:
             for item, outcome in zip(items, row["o_outcomes"], strict=True)
             if outcome == REPLAYED
         ]
-        replayed = await self._read(tenant_id, known)
+        with _committed():
+            replayed = await self._read(tenant_id, known)
         return BatchAnswer(arrays.answers(row, replayed), arrays.counters(row))
 
     async def observe(
@@ -72,7 +75,8 @@ class PostgresRedemptions:
         outcome = RevokeOutcome(row["o_outcome"])
         redemption = None
         if outcome is not RevokeOutcome.TOMBSTONED:
-            redemption = await self.find(tenant_id, request_id)
+            with _committed():
+                redemption = await self.find(tenant_id, request_id)
         revocation = Revocation(request_id, outcome, row["o_revoked_at"], redemption)
         return revocation, _counters_after_revoke(row)
 
@@ -106,6 +110,15 @@ class PostgresRedemptions:
         async with self._database.connection() as connection:
             rows = await connection.fetch(queries.text("read_redemptions"), tenant_id, distinct)
         return {row["request_id"]: _redemption(row) for row in rows}
+
+
+@contextmanager
+def _committed() -> Iterator[None]:
+    """Behind a commit nobody may be told that nothing was done."""
+    try:
+        yield
+    except DependencyUnavailable as error:
+        raise OutcomeUnknown from error
 
 
 def _observe_arguments(tenant_id: TenantId, probes: Sequence[Probe], *, explain: bool) -> list[Any]:

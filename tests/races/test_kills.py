@@ -1,0 +1,227 @@
+"""Servers, Postgres and Redis are killed under load; every unanswered request is sent again.
+
+The load redeems and revokes, and what was given back is used up in the end. Rows, counters and
+every client's history must then agree: see loadtests/audit.py for the invariants.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+
+import asyncpg
+import psutil
+import pytest
+
+from guerdon.adapters.postgres.migrate import migrate_up
+from guerdon.api.offers.v1.offer_service_pb2 import RevokeRequest
+from loadtests.history import Attempt
+from tests.process.servers import Server, serving
+from tests.races.clients import (
+    REDEEM,
+    REVOKE,
+    Client,
+    Progress,
+    connected,
+    make_attempts,
+    redeem_message,
+    settle_all,
+)
+from tests.races.site import (
+    TWO_WORKERS,
+    Store,
+    assert_used_up,
+    open_store,
+    site_environment,
+    sized,
+)
+from tests.support.ledger import new_id
+from tests.support.mortal_servers import MortalServer, mortal_postgres, mortal_valkey
+
+CLIENTS = sized(200, 60)
+ATTEMPTS = sized(10_000, 1_500)
+TOTAL = sized(2_000, 300)
+PER_CUSTOMER = 2
+REVOKED_SHARE = 0.3
+# Answers that left the outcome open, without which a kill was not felt.
+INDEFINITE_MIN = sized(50, 10)
+QUIET_SECONDS_MAX = 10.0
+
+BUSY_QUERY = """
+    select pid, state, query from pg_stat_activity
+    where backend_type = 'client backend' and pid <> pg_backend_pid()
+      and datname = current_database() and xact_start is not null
+"""
+
+
+class MortalSite:
+    """A site of which everything can be killed. Its address stays."""
+
+    def __init__(self, folder: Path, postgres: MortalServer, redis: MortalServer) -> None:
+        self.folder = folder
+        self.postgres = postgres
+        self.redis = redis
+        self.pepper = secrets.token_bytes(32)
+        self.address = "127.0.0.1:0"
+        self._stack = contextlib.AsyncExitStack()
+
+    async def start(self, store: Store) -> None:
+        """At the address of the start before, if there was one."""
+        port = self.address.rpartition(":")[2]
+        env = site_environment(store, self.redis)
+        starting = serving(self.folder, env, *TWO_WORKERS, "--port", port)
+        self.server: Server = await self._stack.enter_async_context(starting)
+        self.address = self.server.address
+
+    async def end(self) -> None:
+        await self._stack.aclose()
+
+    def worker_pids(self) -> list[int]:
+        return [int(worker["pid"]) for worker in self.server.workers().values()]
+
+    def kill_all(self) -> None:
+        """SIGKILL to the supervisor and every worker."""
+        pids = [self.server.process.pid, *self.worker_pids()]
+        processes = [psutil.Process(pid) for pid in pids]
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes, timeout=QUIET_SECONDS_MAX)
+
+
+Fault = Callable[[MortalSite, Store, Progress], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[MortalServer]:
+    with mortal_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def mortal_site(
+    tmp_path_factory: pytest.TempPathFactory, postgres: MortalServer
+) -> AsyncIterator[MortalSite]:
+    await migrate_up(postgres.url)
+    with mortal_valkey() as redis:
+        site = MortalSite(tmp_path_factory.mktemp("mortal"), postgres, redis)
+        async with open_store(postgres.url, site.pepper) as store:
+            await site.start(store)
+        yield site
+        await site.end()
+
+
+async def kill_a_worker(site: MortalSite, _store: Store, progress: Progress) -> None:
+    """One of the two; the supervisor starts another."""
+    before = set(site.worker_pids())
+    os.kill(max(before), signal.SIGKILL)
+    await progress.until(lambda load: load.indefinite >= INDEFINITE_MIN)
+    await site.server.until(
+        lambda: (
+            len(set(site.worker_pids()) - before) == 1
+            and site.server.metric('guerdon_workers{state="writable"}') == 2
+        ),
+        "a new worker",
+    )
+
+
+async def kill_the_server(site: MortalSite, store: Store, progress: Progress) -> None:
+    """Supervisor and workers; started again on the same port."""
+    site.kill_all()
+    await progress.until(lambda load: load.indefinite >= INDEFINITE_MIN)
+    await site.start(store)
+
+
+async def kill_postgres(site: MortalSite, _store: Store, progress: Progress) -> None:
+    """As a loss of power; it recovers from its log on the same port."""
+    await asyncio.to_thread(site.postgres.kill)
+    try:
+        await progress.until(lambda load: load.indefinite >= INDEFINITE_MIN)
+    finally:
+        await asyncio.to_thread(site.postgres.start)
+
+
+async def kill_a_backend(site: MortalSite, store: Store, _progress: Progress) -> None:
+    """Postgres then ends all others too, and recovers by itself."""
+    victim = await store.owner.fetchval(
+        "select pid from pg_stat_activity where application_name = 'guerdon' limit 1"
+    )
+    os.kill(victim, signal.SIGKILL)
+    with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.CrashShutdownError)):
+        await store.owner.fetchval("select pg_sleep($1)", QUIET_SECONDS_MAX)
+
+
+@pytest.mark.parametrize("fault", [kill_a_worker, kill_the_server, kill_postgres, kill_a_backend])
+async def test_nothing_is_lost_or_counted_twice_when_processes_are_killed(
+    mortal_site: MortalSite, fault: Fault
+) -> None:
+    site, progress = mortal_site, Progress()
+    async with open_store(site.postgres.url, site.pepper) as store:
+        tenant = await store.new_tenant()
+        offer_id = await tenant.new_offer(total_limit=TOTAL, per_customer_limit=PER_CUSTOMER)
+        attempts = make_attempts(offer_id, [new_id() for _ in range(TOTAL)], ATTEMPTS)
+        late = make_attempts(offer_id, [new_id() for _ in range(TOTAL)], TOTAL)
+        revokes: list[Attempt] = []
+        async with connected([site.address], tenant.key, CLIENTS) as clients:
+            acting = asyncio.create_task(act_midway(fault, site, store, progress))
+            await redeem_and_revoke(clients, attempts, revokes, progress)
+            await acting
+            await settle_all(clients, late, progress)
+    async with open_store(site.postgres.url, site.pepper) as store:
+        tenant = tenant.seen_by(store)
+        await assert_used_up(tenant, offer_id, attempts + late, TOTAL)
+        await assert_revoked_once(store, revokes)
+        await until_quiet(store)
+    assert progress.indefinite >= INDEFINITE_MIN
+
+
+async def act_midway(fault: Fault, site: MortalSite, store: Store, progress: Progress) -> None:
+    await progress.until(lambda load: load.settled >= ATTEMPTS // 4)
+    await fault(site, store, progress)
+
+
+async def redeem_and_revoke(
+    clients: Sequence[Client],
+    attempts: Sequence[Attempt],
+    revokes: list[Attempt],
+    progress: Progress,
+) -> None:
+    """Some of what is granted is given back at once."""
+    waiting = iter(attempts)
+    draw = random.Random(len(attempts))
+
+    async def work(client: Client) -> None:
+        for attempt in waiting:
+            answer = await client.settle(REDEEM, redeem_message(attempt), attempt, progress)
+            if answer.is_grant and draw.random() < REVOKED_SHARE:
+                revoke = Attempt(attempt.request_id, attempt.offer_id, attempt.customer_id)
+                revokes.append(revoke)
+                message = RevokeRequest(request_id=str(attempt.request_id), reason="payment failed")
+                await client.settle(REVOKE, message, revoke, progress)
+
+    async with asyncio.TaskGroup() as group:
+        for client in clients:
+            group.create_task(work(client))
+
+
+async def assert_revoked_once(store: Store, revokes: Sequence[Attempt]) -> None:
+    """Every revoke was answered OK, and its redemption is revoked, which the audit counts."""
+    assert revokes
+    assert all(revoke.answers[-1].is_grant for revoke in revokes)
+    standing = await store.owner.fetchval(
+        "select count(*) from guerdon.redemptions"
+        " where request_id = any ($1) and revoked_at is null",
+        [revoke.request_id for revoke in revokes],
+    )
+    assert standing == 0
+
+
+async def until_quiet(store: Store) -> None:
+    """No transaction stays open, so no lock does."""
+    deadline = time.monotonic() + QUIET_SECONDS_MAX
+    while busy := await store.owner.fetch(BUSY_QUERY):
+        assert time.monotonic() < deadline, busy
