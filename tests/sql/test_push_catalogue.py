@@ -24,7 +24,7 @@ from guerdon.domain.facts import (
 from guerdon.domain.identifiers import CustomerId, ProductId, TenantId
 from guerdon.domain.products import ProductKind
 from guerdon.ports import Change, ChangeKind
-from tests.support.facts import moment, until_blocked
+from tests.support.facts import moment, product, until_blocked
 from tests.support.ledger import insert_tenant, new_id
 
 
@@ -52,13 +52,6 @@ async def heard(shared_url: str) -> AsyncIterator["asyncio.Queue[Change]"]:
     await connection.add_listener("guerdon_changes", put)
     yield queue
     await connection.close()
-
-
-def product(product_id: UUID | None = None, **fields: Any) -> ProductFacts:
-    """A retail product at 24.95."""
-    given = {"product_id": product_id or new_id(), "kind": ProductKind.RETAIL,
-             "list_price_minor": 2495, **fields}  # fmt: skip
-    return ProductFacts(**given)
 
 
 def supplier(*links: SupplierProductFacts, supplier_id: UUID | None = None) -> SupplierFacts:

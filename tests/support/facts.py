@@ -11,8 +11,14 @@ import asyncpg
 import msgspec
 
 from guerdon.adapters.postgres.connection import Database
-from guerdon.domain.facts import Transaction, TransactionKind, TransactionStatus
+from guerdon.domain.facts import (
+    ProductFacts,
+    Transaction,
+    TransactionKind,
+    TransactionStatus,
+)
 from guerdon.domain.identifiers import CustomerId, OfferId, TenantId
+from guerdon.domain.products import ProductKind
 from guerdon.ports import RuleResult
 from tests.support.ledger import new_id
 
@@ -47,6 +53,13 @@ def transaction(customer: UUID, **fields: Any) -> Transaction:
         **fields,
     }
     return Transaction(**given)
+
+
+def product(product_id: UUID | None = None, **fields: Any) -> ProductFacts:
+    """A retail product at 24.95."""
+    given = {"product_id": product_id or new_id(), "kind": ProductKind.RETAIL,
+             "list_price_minor": 2495, **fields}  # fmt: skip
+    return ProductFacts(**given)
 
 
 async def insert_rules(

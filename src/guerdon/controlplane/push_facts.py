@@ -21,6 +21,7 @@ from guerdon.domain.facts import (
     Transaction,
 )
 from guerdon.domain.identifiers import TenantId
+from guerdon.limits import PUBLICATION_ITEMS_MAX
 from guerdon.ports import Change, ChangeKind, ChangePublisher, FactStore, LocksTimedOut
 
 Pushed = TypeVar("Pushed")
@@ -88,8 +89,8 @@ class PushFacts:
             Change(ChangeKind.PRODUCT, tenant_id, str(product_id), version)
             for product_id, version in pushed.facts_versions.items()
         ]
-        if changes:
-            await self._publisher.publish(changes)
+        for start in range(0, len(changes), PUBLICATION_ITEMS_MAX):
+            await self._publisher.publish(changes[start : start + PUBLICATION_ITEMS_MAX])
         return pushed.counts
 
 
