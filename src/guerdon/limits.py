@@ -68,11 +68,11 @@ AUTHENTICATED_KEYS_MAX = 10_000
 KEY_LOOKUPS_MAX = 2
 KEY_LOOKUPS_WAITING_MAX = 1000
 
+# Changes in one publication to Redis: done well within its time, so that a large push of products
+# does not open the breaker that everybody shares.
+PUBLICATION_ITEMS_MAX = 100
 # Seconds Redis may take before the item goes on without it (the breaker's budget).
 REDIS_TIMEOUT_SECONDS = 0.05
-# Changes in one publication: Redis takes them well within that time, and a large push
-# of products does not open the breaker of everybody else.
-PUBLICATION_ITEMS_MAX = 100
 # The same for the copies of offers, which come many at a time and to nobody's call in particular.
 REDIS_SHELF_TIMEOUT_SECONDS = 0.5
 # Offers in one such call: a few hundred kilobytes.
