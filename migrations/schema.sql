@@ -48,7 +48,6 @@ declare
   v_keys          text[];
   v_types         text[];
   v_measures      text[];
-  v_units         text[];
   v_operators     uuid[];
   v_required      bigint[];
   v_windows       integer[];
@@ -73,23 +72,23 @@ begin
 
   select
     array_agg(q.offer_id), array_agg(q.rules), array_agg(q.rule_key), array_agg(q.rule_type),
-    array_agg(q.measure), array_agg(q.unit), array_agg(q.operator_id::uuid),
+    array_agg(q.measure), array_agg(q.operator_id::uuid),
     array_agg(case when q.problem is null then q.required::bigint end),
     array_agg(q.window_days::integer), array_agg(q.problem)
   into
     v_offers, v_rules, v_keys, v_types,
-    v_measures, v_units, v_operators,
+    v_measures, v_operators,
     v_required, v_windows, v_problems
   from (
     select
-      d.offer_id, r.rules, r.rule_key, r.rule_type, t.measure, t.unit,
+      d.offer_id, r.rules, r.rule_key, r.rule_type, t.measure,
       i.operator_id, i.required, i.window_days,
       case
         when t.measure is null then 'the rule type is not known'
         when i.required is null then
           format('param %s is not a whole number from %s to %s',
                  t.required_param, t.required_min, t.required_max)
-        when i.window_days is null and (t.window_needed or r.params ? t.window_param) then
+        when i.window_days is null and (t.measure = 'active_days' or r.params ? t.window_param) then
           format('param %s is not a whole number from 1 to %s', t.window_param, c_days_max)
         when i.operator_id is null then 'param operator_id is not an id'
       end as problem
@@ -100,18 +99,16 @@ begin
       where l.tenant_id = p_tenant and l.offer_id = d.offer_id
     ) as r
     left join (values
-      ('new_user',             'account_age',  'days',         'account_age_days', 0, c_large,    null,          false, false),
-      ('min_topups',           'topups',       'topups',       'count',            1, c_large,    'window_days', false, false),
-      ('min_transactions',     'transactions', 'transactions', 'count',            1, c_large,    null,          false, false),
-      ('min_spent',            'spent',        'minor_units',  'amount_minor',     1, c_large,    'window_days', false, false),
-      ('operator_topup_count', 'topups',       'topups',       'count',            1, c_large,    'window_days', false, true),
-      ('operator_spent',       'spent',        'minor_units',  'amount_minor',     1, c_large,    'window_days', false, true),
-      ('last_active_within',   'last_active',  'days',         'days',             1, c_days_max, null,          false, false),
-      ('active_days',          'active_days',  'days',         'min_active_days',  1, c_days_max, 'days',        true,  false)
-    ) as t (
-      rule_type, measure, unit, required_param, required_min, required_max,
-      window_param, window_needed, of_operator
-    ) on t.rule_type = r.rule_type
+      ('new_user',             'account_age',  'account_age_days', 0, c_large,    null,          false),
+      ('min_topups',           'topups',       'count',            1, c_large,    'window_days', false),
+      ('min_transactions',     'transactions', 'count',            1, c_large,    null,          false),
+      ('min_spent',            'spent',        'amount_minor',     1, c_large,    'window_days', false),
+      ('operator_topup_count', 'topups',       'count',            1, c_large,    'window_days', true),
+      ('operator_spent',       'spent',        'amount_minor',     1, c_large,    'window_days', true),
+      ('last_active_within',   'last_active',  'days',             1, c_days_max, null,          false),
+      ('active_days',          'active_days',  'min_active_days',  1, c_days_max, 'days',        false)
+    ) as t (rule_type, measure, required_param, required_min, required_max, window_param, of_operator)
+      on t.rule_type = r.rule_type
     -- Every CASE looks at the type before it converts, so that no param whatever can raise.
     cross join lateral (
       select
@@ -196,7 +193,13 @@ begin
       case when p.offer_id = any (v_any) then bool_or(j.passed) else bool_and(j.passed) end as passed,
       jsonb_agg(jsonb_build_object(
         'rule_key', v_keys[k.rule], 'rule_type', v_types[k.rule], 'passed', j.passed,
-        'unit', coalesce(v_units[k.rule], ''), 'required', v_required[k.rule], 'actual', f.actual,
+        'unit', case
+          when v_measures[k.rule] is null then ''
+          when v_measures[k.rule] = 'spent' then 'minor_units'
+          when v_measures[k.rule] in ('topups', 'transactions') then v_measures[k.rule]
+          else 'days'
+        end,
+        'required', v_required[k.rule], 'actual', f.actual,
         'problem', case when f.actual is null then coalesce(v_problems[k.rule], case
           when v_today is null then 'the tenant is not known'
           when not p.known then 'the customer is not known'
@@ -259,13 +262,13 @@ end
 $_$;
 
 --
--- Name: list_live_offers_v1(uuid); Type: FUNCTION; Schema: guerdon; Owner: -
+-- Name: list_live_offers_v1(uuid, text); Type: FUNCTION; Schema: guerdon; Owner: -
 --
 
-CREATE FUNCTION guerdon.list_live_offers_v1(p_tenant uuid, OUT o_tenant json, OUT o_offers uuid[], OUT o_versions integer[], OUT o_updated timestamp with time zone[]) RETURNS record
+CREATE FUNCTION guerdon.list_live_offers_v1(p_tenant uuid, p_known text, OUT o_tenant json, OUT o_fingerprint text, OUT o_offers uuid[], OUT o_versions integer[], OUT o_updated timestamp with time zone[]) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog'
-    SET plan_cache_mode TO 'force_generic_plan'
+    SET plan_cache_mode TO 'force_custom_plan'
     SET enable_seqscan TO 'off'
     AS $$
 begin
@@ -282,6 +285,14 @@ begin
   into o_tenant
   from guerdon.tenants t
   where t.tenant_id = p_tenant and t.deleted_at is null;
+  select format('%s:%s', count(*), sum(hash_record_extended(
+    row(o.offer_id, o.version, o.updated_at), 0)))
+  into o_fingerprint
+  from guerdon.offers o
+  where o.tenant_id = p_tenant and o.status in ('scheduled', 'active') and o.deleted_at is null;
+  if o_fingerprint = p_known then
+    return;
+  end if;
   select coalesce(array_agg(o.offer_id), '{}'), coalesce(array_agg(o.version), '{}'),
          coalesce(array_agg(o.updated_at), '{}')
   into o_offers, o_versions, o_updated
@@ -300,8 +311,6 @@ CREATE FUNCTION guerdon.lock_customer_facts_v1(p_tenant uuid, p_customers uuid[]
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
     AS $$
 declare
   c_all_operators constant uuid := '00000000-0000-0000-0000-000000000000';
@@ -330,7 +339,7 @@ $$;
 -- Name: observe_v1(uuid, uuid[], uuid[], text[], uuid[], uuid[], uuid[], text[], boolean); Type: FUNCTION; Schema: guerdon; Owner: -
 --
 
-CREATE FUNCTION guerdon.observe_v1(p_tenant uuid, p_request_ids uuid[], p_offers uuid[], p_codes text[], p_customers uuid[], p_products uuid[], p_targets uuid[], p_order_refs text[], p_explain boolean, OUT o_now timestamp with time zone, OUT o_known smallint[], OUT o_body_hashes bytea[], OUT o_offers uuid[], OUT o_versions integer[], OUT o_used bigint[], OUT o_last_sequences bigint[], OUT o_total_limits bigint[], OUT o_customer_limits integer[], OUT o_customer_used integer[], OUT o_target_used bigint[], OUT o_order_used boolean[], OUT o_facts bigint[], OUT o_verdicts smallint[], OUT o_explanations jsonb[]) RETURNS record
+CREATE FUNCTION guerdon.observe_v1(p_tenant uuid, p_request_ids uuid[], p_offers uuid[], p_codes text[], p_customers uuid[], p_products uuid[], p_targets uuid[], p_order_refs text[], p_explain boolean, OUT o_now timestamp with time zone, OUT o_known smallint[], OUT o_body_hashes bytea[], OUT o_offers uuid[], OUT o_versions integer[], OUT o_used bigint[], OUT o_total_limits bigint[], OUT o_customer_limits integer[], OUT o_customer_used integer[], OUT o_target_used bigint[], OUT o_order_used boolean[], OUT o_facts bigint[], OUT o_verdicts smallint[], OUT o_explanations jsonb[]) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -370,12 +379,9 @@ begin
 
   select
     array_agg(o.version order by w.n), array_agg(c.used order by w.n),
-    array_agg(c.last_sequence order by w.n), array_agg(o.total_limit order by w.n),
-    array_agg(o.per_customer_limit order by w.n), array_agg(coalesce(u.used, 0) order by w.n),
-    array_agg(coalesce(t.used, 0) order by w.n)
-  into
-    o_versions, o_used, o_last_sequences, o_total_limits, o_customer_limits, o_customer_used,
-    o_target_used
+    array_agg(o.total_limit order by w.n), array_agg(o.per_customer_limit order by w.n),
+    array_agg(coalesce(u.used, 0) order by w.n), array_agg(coalesce(t.used, 0) order by w.n)
+  into o_versions, o_used, o_total_limits, o_customer_limits, o_customer_used, o_target_used
   from unnest(o_offers, p_customers, p_targets) with ordinality
     as w (offer_id, customer_id, target_id, n)
   left join lateral (
@@ -385,7 +391,7 @@ begin
     limit 1
   ) as o on true
   left join lateral (
-    select x.used, x.last_sequence
+    select x.used
     from guerdon.offer_counters x
     where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.slot = 0
     limit 1
@@ -488,10 +494,15 @@ declare
 begin
   perform set_config('guerdon.tenant_id', p_tenant::text, true);
   if p_codes is not null then
-    select v_offers || coalesce(array_agg(o.offer_id), '{}') into v_offers
+    select v_offers || coalesce(array_agg(found.offer_id), '{}') into v_offers
     from unnest(p_codes) as w (code)
-    join guerdon.offers o
-      on o.tenant_id = p_tenant and o.code_normalised = w.code and o.deleted_at is null;
+    cross join lateral (
+      select o.offer_id
+      from guerdon.offers o
+      where o.tenant_id = p_tenant and o.code_normalised = w.code
+        and o.code_normalised is not null and o.deleted_at is null
+      limit 1
+    ) as found;
   end if;
   select coalesce(json_agg(json_build_object(
     'offer', json_build_object(
@@ -568,8 +579,11 @@ begin
       'created_at', o.created_at) end)), '[]')
   into o_offers
   from unnest(v_offers) as w (offer_id)
-  join guerdon.offers o on o.tenant_id = p_tenant and o.offer_id = w.offer_id
-  where o.deleted_at is null;
+  cross join lateral (
+    select * from guerdon.offers x
+    where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.deleted_at is null
+    limit 1
+  ) as o;
 end
 $$;
 
@@ -580,7 +594,7 @@ $$;
 CREATE FUNCTION guerdon.read_products_v1(p_tenant uuid, p_products uuid[], OUT o_products json) RETURNS json
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog'
-    SET plan_cache_mode TO 'force_generic_plan'
+    SET plan_cache_mode TO 'force_custom_plan'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -605,7 +619,11 @@ begin
     'active', p.active and p.deleted_at is null)), '[]')
   into o_products
   from unnest(p_products) as w (product_id)
-  join guerdon.products p on p.tenant_id = p_tenant and p.product_id = w.product_id;
+  cross join lateral (
+    select * from guerdon.products x
+    where x.tenant_id = p_tenant and x.product_id = w.product_id
+    limit 1
+  ) as p;
 end
 $$;
 
@@ -684,8 +702,6 @@ CREATE FUNCTION guerdon.record_transactions_v1(p_tenant uuid, p_ids text[], p_cu
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
     AS $$
 declare
   c_all_operators constant uuid := '00000000-0000-0000-0000-000000000000';
@@ -767,7 +783,11 @@ begin
       v_ids, v_customers, v_kinds, v_statuses, v_operators, v_products, v_amounts, v_currencies, v_times
     ) with ordinality
       as b (id, customer_id, kind, status, operator_id, product_id, amount, currency, occurred_at, n)
-    left join guerdon.transactions s on s.tenant_id = p_tenant and s.transaction_id = b.id;
+    left join lateral (
+      select x.* from guerdon.transactions x
+      where x.tenant_id = p_tenant and x.transaction_id = b.id
+      limit 1
+    ) as s on true;
     if o_conflicts is not null then
       raise exception 'conflicts' using errcode = 'GD003';
     end if;
@@ -794,7 +814,11 @@ begin
     if v_written <> cardinality(array_positions(v_moves, true)) then
       select array_agg(b.id) into o_conflicts
       from unnest(v_ids, v_customers) as b (id, customer_id)
-      left join guerdon.transactions s on s.tenant_id = p_tenant and s.transaction_id = b.id
+      cross join lateral (
+        select x.customer_id from guerdon.transactions x
+        where x.tenant_id = p_tenant and x.transaction_id = b.id
+        limit 1
+      ) as s
       where s.customer_id <> b.customer_id;
       raise exception 'conflicts' using errcode = 'GD003';
     end if;
@@ -1252,8 +1276,6 @@ CREATE FUNCTION guerdon.upsert_customers_v1(p_tenant uuid, p_customers jsonb, OU
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
     AS $$
 declare
   v_ids       uuid[];
@@ -1313,7 +1335,11 @@ begin
     count(*) filter (where k.received_at < v_now and (k.updated_at = v_now or r.is_recast))
   into v_is_active, v_is_recast, o_inserted, o_updated
   from unnest(v_ids, v_active, v_roles) with ordinality as c (customer_id, last_active_at, roles, n)
-  left join guerdon.customers k on k.tenant_id = p_tenant and k.customer_id = c.customer_id
+  cross join lateral (
+    select x.received_at, x.updated_at from guerdon.customers x
+    where x.tenant_id = p_tenant and x.customer_id = c.customer_id
+    limit 1
+  ) as k
   cross join lateral (
     select c.roles <> (
       select coalesce(jsonb_agg(h.role_name order by h.role_name), '[]')
@@ -1467,8 +1493,6 @@ CREATE FUNCTION guerdon.upsert_suppliers_v1(p_tenant uuid, p_suppliers jsonb, OU
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
     AS $$
 declare
   v_currency   text;
@@ -1560,7 +1584,11 @@ begin
   into v_is_changed, v_changed, v_repriced
   from unnest(v_links, v_suppliers, v_products, v_skus, v_costs, v_currencies, v_deleted) with ordinality
     as l (link_id, supplier_id, product_id, sku, cost, currency, deleted, n)
-  left join guerdon.supplier_products k on k.tenant_id = p_tenant and k.supplier_product_id = l.link_id
+  cross join lateral (
+    select x.* from guerdon.supplier_products x
+    where x.tenant_id = p_tenant and x.supplier_product_id = l.link_id
+    limit 1
+  ) as k
   cross join lateral (
     select
       k.received_at = v_now as is_new,
@@ -3060,11 +3088,11 @@ REVOKE ALL ON FUNCTION guerdon.judge_customers_v1(p_tenant uuid, p_offers uuid[]
 GRANT ALL ON FUNCTION guerdon.judge_customers_v1(p_tenant uuid, p_offers uuid[], p_customers uuid[], p_now timestamp with time zone, p_explain boolean, OUT p_verdicts smallint[], OUT p_explanations jsonb[]) TO guerdon_app;
 
 --
--- Name: FUNCTION list_live_offers_v1(p_tenant uuid, OUT o_tenant json, OUT o_offers uuid[], OUT o_versions integer[], OUT o_updated timestamp with time zone[]); Type: ACL; Schema: guerdon; Owner: -
+-- Name: FUNCTION list_live_offers_v1(p_tenant uuid, p_known text, OUT o_tenant json, OUT o_fingerprint text, OUT o_offers uuid[], OUT o_versions integer[], OUT o_updated timestamp with time zone[]); Type: ACL; Schema: guerdon; Owner: -
 --
 
-REVOKE ALL ON FUNCTION guerdon.list_live_offers_v1(p_tenant uuid, OUT o_tenant json, OUT o_offers uuid[], OUT o_versions integer[], OUT o_updated timestamp with time zone[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION guerdon.list_live_offers_v1(p_tenant uuid, OUT o_tenant json, OUT o_offers uuid[], OUT o_versions integer[], OUT o_updated timestamp with time zone[]) TO guerdon_app;
+REVOKE ALL ON FUNCTION guerdon.list_live_offers_v1(p_tenant uuid, p_known text, OUT o_tenant json, OUT o_fingerprint text, OUT o_offers uuid[], OUT o_versions integer[], OUT o_updated timestamp with time zone[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION guerdon.list_live_offers_v1(p_tenant uuid, p_known text, OUT o_tenant json, OUT o_fingerprint text, OUT o_offers uuid[], OUT o_versions integer[], OUT o_updated timestamp with time zone[]) TO guerdon_app;
 
 --
 -- Name: FUNCTION lock_customer_facts_v1(p_tenant uuid, p_customers uuid[]); Type: ACL; Schema: guerdon; Owner: -
@@ -3074,11 +3102,11 @@ REVOKE ALL ON FUNCTION guerdon.lock_customer_facts_v1(p_tenant uuid, p_customers
 GRANT ALL ON FUNCTION guerdon.lock_customer_facts_v1(p_tenant uuid, p_customers uuid[]) TO guerdon_app;
 
 --
--- Name: FUNCTION observe_v1(p_tenant uuid, p_request_ids uuid[], p_offers uuid[], p_codes text[], p_customers uuid[], p_products uuid[], p_targets uuid[], p_order_refs text[], p_explain boolean, OUT o_now timestamp with time zone, OUT o_known smallint[], OUT o_body_hashes bytea[], OUT o_offers uuid[], OUT o_versions integer[], OUT o_used bigint[], OUT o_last_sequences bigint[], OUT o_total_limits bigint[], OUT o_customer_limits integer[], OUT o_customer_used integer[], OUT o_target_used bigint[], OUT o_order_used boolean[], OUT o_facts bigint[], OUT o_verdicts smallint[], OUT o_explanations jsonb[]); Type: ACL; Schema: guerdon; Owner: -
+-- Name: FUNCTION observe_v1(p_tenant uuid, p_request_ids uuid[], p_offers uuid[], p_codes text[], p_customers uuid[], p_products uuid[], p_targets uuid[], p_order_refs text[], p_explain boolean, OUT o_now timestamp with time zone, OUT o_known smallint[], OUT o_body_hashes bytea[], OUT o_offers uuid[], OUT o_versions integer[], OUT o_used bigint[], OUT o_total_limits bigint[], OUT o_customer_limits integer[], OUT o_customer_used integer[], OUT o_target_used bigint[], OUT o_order_used boolean[], OUT o_facts bigint[], OUT o_verdicts smallint[], OUT o_explanations jsonb[]); Type: ACL; Schema: guerdon; Owner: -
 --
 
-REVOKE ALL ON FUNCTION guerdon.observe_v1(p_tenant uuid, p_request_ids uuid[], p_offers uuid[], p_codes text[], p_customers uuid[], p_products uuid[], p_targets uuid[], p_order_refs text[], p_explain boolean, OUT o_now timestamp with time zone, OUT o_known smallint[], OUT o_body_hashes bytea[], OUT o_offers uuid[], OUT o_versions integer[], OUT o_used bigint[], OUT o_last_sequences bigint[], OUT o_total_limits bigint[], OUT o_customer_limits integer[], OUT o_customer_used integer[], OUT o_target_used bigint[], OUT o_order_used boolean[], OUT o_facts bigint[], OUT o_verdicts smallint[], OUT o_explanations jsonb[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION guerdon.observe_v1(p_tenant uuid, p_request_ids uuid[], p_offers uuid[], p_codes text[], p_customers uuid[], p_products uuid[], p_targets uuid[], p_order_refs text[], p_explain boolean, OUT o_now timestamp with time zone, OUT o_known smallint[], OUT o_body_hashes bytea[], OUT o_offers uuid[], OUT o_versions integer[], OUT o_used bigint[], OUT o_last_sequences bigint[], OUT o_total_limits bigint[], OUT o_customer_limits integer[], OUT o_customer_used integer[], OUT o_target_used bigint[], OUT o_order_used boolean[], OUT o_facts bigint[], OUT o_verdicts smallint[], OUT o_explanations jsonb[]) TO guerdon_app;
+REVOKE ALL ON FUNCTION guerdon.observe_v1(p_tenant uuid, p_request_ids uuid[], p_offers uuid[], p_codes text[], p_customers uuid[], p_products uuid[], p_targets uuid[], p_order_refs text[], p_explain boolean, OUT o_now timestamp with time zone, OUT o_known smallint[], OUT o_body_hashes bytea[], OUT o_offers uuid[], OUT o_versions integer[], OUT o_used bigint[], OUT o_total_limits bigint[], OUT o_customer_limits integer[], OUT o_customer_used integer[], OUT o_target_used bigint[], OUT o_order_used boolean[], OUT o_facts bigint[], OUT o_verdicts smallint[], OUT o_explanations jsonb[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION guerdon.observe_v1(p_tenant uuid, p_request_ids uuid[], p_offers uuid[], p_codes text[], p_customers uuid[], p_products uuid[], p_targets uuid[], p_order_refs text[], p_explain boolean, OUT o_now timestamp with time zone, OUT o_known smallint[], OUT o_body_hashes bytea[], OUT o_offers uuid[], OUT o_versions integer[], OUT o_used bigint[], OUT o_total_limits bigint[], OUT o_customer_limits integer[], OUT o_customer_used integer[], OUT o_target_used bigint[], OUT o_order_used boolean[], OUT o_facts bigint[], OUT o_verdicts smallint[], OUT o_explanations jsonb[]) TO guerdon_app;
 
 --
 -- Name: FUNCTION prove_writable_v1(p_slot smallint); Type: ACL; Schema: guerdon; Owner: -
