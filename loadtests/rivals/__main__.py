@@ -39,7 +39,7 @@ class Handlers(grpc.GenericRpcHandler):
         self._path = path
         self._handler: Handler = grpc.unary_unary_rpc_method_handler(method)
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
         return self._handler if handler_call_details.method == self._path else None
 
 
