@@ -1,8 +1,7 @@
 """ports.OfferCatalogue: the process copy in front of a real Postgres."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
 
 import asyncpg
 import msgspec
@@ -17,50 +16,10 @@ from guerdon.domain.identifiers import OfferId, ProductId, TenantId
 from guerdon.domain.offers import Offer, OfferReference, OfferStatus, normalise_code
 from guerdon.domain.products import Product, ProductKind
 from guerdon.limits import CATALOGUE_AGE_SECONDS_MAX, CATALOGUE_CHECK_SECONDS
-from guerdon.ports import Change, ChangeKind, LiveOffers, OfferRecord, StampedOffer
+from guerdon.ports import Change, ChangeKind, OfferRecord
 from tests.support.control import Clock, draft, make_catalogue
+from tests.support.counted_reader import Reader
 from tests.support.ledger import insert_tenant, new_id
-
-Value = TypeVar("Value")
-
-
-class Reader:
-    """The real reader, counted; a test can hold back what Postgres has answered already."""
-
-    def __init__(self, reader: PostgresOfferReader) -> None:
-        self._reader = reader
-        self.calls: list[str] = []
-        self.broken = False
-        self.held_call = ""
-        self.answered = asyncio.Event()
-        self.released = asyncio.Event()
-
-    async def read_live(self, tenant_id: TenantId, known_fingerprint: str | None) -> LiveOffers:
-        return await self._pass("live", self._reader.read_live(tenant_id, known_fingerprint))
-
-    async def read_offers(
-        self, tenant_id: TenantId, offer_ids: Sequence[OfferId]
-    ) -> Sequence[StampedOffer]:
-        return await self._pass("offers", self._reader.read_offers(tenant_id, offer_ids))
-
-    async def find_offer_by_code(self, tenant_id: TenantId, code: str) -> StampedOffer | None:
-        return await self._pass("code", self._reader.find_offer_by_code(tenant_id, code))
-
-    async def read_products(
-        self, tenant_id: TenantId, product_ids: Sequence[ProductId]
-    ) -> Sequence[Product]:
-        return await self._pass("products", self._reader.read_products(tenant_id, product_ids))
-
-    async def _pass(self, name: str, answer: Coroutine[Any, Any, Value]) -> Value:
-        self.calls.append(name)
-        if self.broken:
-            answer.close()
-            raise DependencyUnavailable
-        value = await answer
-        if name == self.held_call:
-            self.answered.set()
-            await self.released.wait()
-        return value
 
 
 @pytest.fixture

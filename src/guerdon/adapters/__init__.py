@@ -1,2 +1,2 @@
 """Everything outside the process: Postgres, Redis, caches. Adapters keep the contracts of
-ports.py."""
+ports."""

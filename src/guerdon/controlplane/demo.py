@@ -165,31 +165,7 @@ def transactions(now: datetime) -> list[Transaction]:
 def offers(now: datetime) -> dict[OfferId, WrittenOffer]:
     """The sample offer of the requirements, one of each other kind, and one to race for."""
     return {
-        WELCOME_BONUS: WrittenOffer(
-            title="MTN Welcome Bonus",
-            status="active",
-            discount_type="percentage",
-            discount_value=10,
-            per_user_limit=1,
-            total_usage_limit=1000,
-            apply_to="operator_product",
-            starts_at=now,
-            ends_at=now + timedelta(days=30),
-            rules=(
-                WrittenRule(
-                    rule_key="new_user_7d",
-                    rule_type="new_user",
-                    params={"account_age_days": 7},
-                    description="New users within 7 days of signup",
-                ),
-                WrittenRule(
-                    rule_key="3_topups_30d",
-                    rule_type="min_topups",
-                    params={"count": 3, "window_days": 30},
-                    description="Users with 3 or more topups in 30 days",
-                ),
-            ),
-        ),
+        WELCOME_BONUS: _welcome_bonus(now),
         SAVE50: WrittenOffer(
             title="50 naira off",
             code="SAVE50",
@@ -198,24 +174,7 @@ def offers(now: datetime) -> dict[OfferId, WrittenOffer]:
             discount_value=50,
             per_user_limit=5,
         ),
-        TWO_CHOCOLATES: WrittenOffer(
-            title="2 chocolates for 39.95",
-            translations=(WrittenTranslation(locale="ar", title="قطعتا شوكولاتة بسعر 39.95"),),
-            status="active",
-            discount_type="fixed_price",
-            discount_value=39.95,
-            offer_quantity=2,
-            apply_to="operator_product",
-            products=(
-                WrittenProduct(
-                    product_id=str(CHOCOLATE),
-                    price_override_minor=3995,
-                    offer_quantity=2,
-                    max_quantity_per_purchase=20,
-                    max_uses=5000,
-                ),
-            ),
-        ),
+        TWO_CHOCOLATES: _two_chocolates(),
         THIRD_COFFEE: WrittenOffer(
             title="Buy 2 coffees, get 1",
             status="active",
@@ -235,3 +194,54 @@ def offers(now: datetime) -> dict[OfferId, WrittenOffer]:
             total_usage_limit=1000,
         ),
     }
+
+
+def _welcome_bonus(now: datetime) -> WrittenOffer:
+    """The sample of the requirements: everyone who passes its two rules, all operator products."""
+    return WrittenOffer(
+        title="MTN Welcome Bonus",
+        status="active",
+        discount_type="percentage",
+        discount_value=10,
+        per_user_limit=1,
+        total_usage_limit=1000,
+        apply_to="operator_product",
+        starts_at=now,
+        ends_at=now + timedelta(days=30),
+        rules=(
+            WrittenRule(
+                rule_key="new_user_7d",
+                rule_type="new_user",
+                params={"account_age_days": 7},
+                description="New users within 7 days of signup",
+            ),
+            WrittenRule(
+                rule_key="3_topups_30d",
+                rule_type="min_topups",
+                params={"count": 3, "window_days": 30},
+                description="Users with 3 or more topups in 30 days",
+            ),
+        ),
+    )
+
+
+def _two_chocolates() -> WrittenOffer:
+    """A price for a quantity, in two languages, with limits of its target's own."""
+    return WrittenOffer(
+        title="2 chocolates for 39.95",
+        translations=(WrittenTranslation(locale="ar", title="قطعتا شوكولاتة بسعر 39.95"),),
+        status="active",
+        discount_type="fixed_price",
+        discount_value=39.95,
+        offer_quantity=2,
+        apply_to="operator_product",
+        products=(
+            WrittenProduct(
+                product_id=str(CHOCOLATE),
+                price_override_minor=3995,
+                offer_quantity=2,
+                max_quantity_per_purchase=20,
+                max_uses=5000,
+            ),
+        ),
+    )
