@@ -11,6 +11,7 @@ import random
 import secrets
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -39,6 +40,7 @@ from tests.races.site import (
     open_store,
     site_environment,
     sized,
+    tell,
 )
 from tests.support.ledger import new_id
 from tests.support.mortal_servers import MortalServer, mortal_postgres, mortal_valkey
@@ -176,6 +178,8 @@ async def test_nothing_is_lost_or_counted_twice_when_processes_are_killed(
         await assert_used_up(tenant, offer_id, attempts + late, TOTAL)
         await assert_revoked_once(store, revokes)
         await until_quiet(store)
+    words = Counter(attempt.answers[-1].reason or "OK" for attempt in attempts + late)
+    tell(outcomes=dict(words), revokes=len(revokes), indefinite=progress.indefinite)
     assert progress.indefinite >= INDEFINITE_MIN
 
 

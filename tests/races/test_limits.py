@@ -15,7 +15,7 @@ import redis.asyncio
 
 from loadtests.history import CUSTOMER_LIMIT, TOTAL_LIMIT
 from tests.races.clients import Progress, connected, make_attempts, settle_all
-from tests.races.site import Site, Tenant, assert_used_up, calls_by_worker, sized
+from tests.races.site import Site, Tenant, assert_used_up, calls_by_worker, sized, tell
 from tests.support.ledger import counters, new_id
 
 CLIENTS = sized(200, 100)
@@ -111,6 +111,7 @@ async def test_limits_are_reached_exactly_by_two_processes(
         await settle_all(clients, attempts, progress)
     after = calls_by_worker(site.server)
 
+    tell(tries=sum(len(attempt.answers) for attempt in attempts), by_worker=after)
     assert before.keys() == after.keys()
     served = [after[pid] - before[pid] for pid in after]
     assert len(served) == 2

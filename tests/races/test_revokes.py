@@ -18,7 +18,7 @@ from tests.races.clients import (
     make_attempts,
     redeem_message,
 )
-from tests.races.site import Site, Tenant, assert_passed, sized
+from tests.races.site import Site, Tenant, assert_passed, sized, tell
 from tests.support.ledger import counters, new_id
 
 RACES = sized(10_000, 400)
@@ -55,6 +55,7 @@ async def test_revokes_and_redeems_of_one_request_leave_exact_counters(
             )
         )
     endings = Counter([assert_settled(race) for race in races])
+    tell(endings=dict(endings))
     # Both ways must have been raced, or nothing was proved.
     assert min(endings["redeemed"], endings["tombstone"]) >= RACES // 100, endings
 
