@@ -44,7 +44,7 @@ EDIT_LOCK_TIMEOUT_MILLISECONDS = 3000
 # Tries of an edit without an etag when others edit the same offer at the same time.
 EDIT_ATTEMPTS_MAX = 5
 
-# Seconds between two signs of life of the connections that hear changes, and for one to be answered.
+# Seconds between two signs of life of a connection that hears changes, and for one to be answered.
 CHANGES_HEARTBEAT_SECONDS = 2.0
 # Seconds before such a connection is made again: doubled with each failure, from and up to these.
 CHANGES_RETRY_SECONDS_MIN = 0.1

@@ -103,7 +103,8 @@ async def test_an_entry_that_was_not_sealed_for_its_place_is_ignored_and_heals(
     good, other = stamped(tenant_id), stamped(tenant_id)
     await shelf.store(tenant_id, [good, other])
     field = good.offer.offer_id.bytes
-    entry: bytes = await redis.hget(key(tenant_id), field)  # type: ignore[assignment]  # redis-py types text.
+    # redis-py types text.
+    entry: bytes = await redis.hget(key(tenant_id), field)  # type: ignore[assignment]
     wrong = {
         "cut": entry[:-1],
         "flipped": entry[:-1] + bytes([entry[-1] ^ 1]),

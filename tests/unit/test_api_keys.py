@@ -1,6 +1,7 @@
 """The form of API keys."""
 
 import os
+from collections.abc import Callable
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_a_secret_has_all_bits_of_its_source() -> None:
         lambda text: " " + text,
     ],
 )
-def test_anything_else_is_no_key(change) -> None:  # type: ignore[no-untyped-def]  # a lambda of text
+def test_anything_else_is_no_key(change: Callable[[str], str]) -> None:
     made = make_key(TenantId(new_id()), os.urandom)
     assert parse_key(change(made.text)) is None
 

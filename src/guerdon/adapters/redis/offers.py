@@ -84,7 +84,8 @@ class RedisOfferShelf:
             return None
         try:
             async with asyncio.timeout(REDIS_SHELF_TIMEOUT_SECONDS):
-                reply = await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped.
+                # redis-py leaves it untyped.
+                reply = await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
         except _FAILURES:
             self._breaker.failed()
             return None

@@ -1,4 +1,4 @@
--- shelve_offers.lua: keep compiled offers of one tenant. Of two versions of an offer the higher stays.
+-- shelve_offers.lua: keep compiled offers of one tenant. Of two versions of one the higher stays.
 --
 -- KEYS[1]  shelf of the tenant (hash: offer id, 16 bytes -> entry: version, 10 decimal digits, then
 --          what adapters/redis/offers.py seals)
