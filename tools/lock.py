@@ -9,12 +9,13 @@ from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
 OLDEST_PYTHON = "3.11"
+NAMES = ("runtime", "dev", "build")
 
 
 def main() -> int:
     extra = sys.argv[1:]
-    # The order matters: dev.in is constrained by what runtime.txt has just pinned.
-    return compile_pins("runtime", extra) or compile_pins("dev", extra)
+    # The order matters: each is constrained by what the one before has just pinned.
+    return next(filter(None, (compile_pins(name, extra) for name in NAMES)), 0)
 
 
 def compile_pins(name: str, extra: list[str]) -> int:
