@@ -101,10 +101,13 @@ begin
   end if;
   perform set_config('guerdon.tenant_id', p_tenant::text, true);
 
-  perform from guerdon.offer_counters c
-  where c.tenant_id = p_tenant and c.offer_id = any (p_offers) and c.slot = 0
-  order by c.offer_id
-  for no key update;
+  -- The lateral subquery cannot be flattened, so the locks are taken in the order of the array.
+  perform from unnest(array(select w.offer_id from unnest(p_offers) as w (offer_id) order by 1)) as w (offer_id)
+  cross join lateral (
+    select from guerdon.offer_counters x
+    where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.slot = 0
+    for no key update
+  ) as c;
 
   o_now := clock_timestamp();
 

@@ -128,7 +128,7 @@ def _session_settings(role: str | None) -> dict[str, str]:
     }
 
 
-async def _keep_session(_: "PoolConnection") -> None:
+async def _keep_session(_: object) -> None:
     """Nothing: no statement of ours leaves session state, and asyncpg's own reset would cost every
     batch a round trip. asyncpg still rolls an open transaction back before it calls this."""
 
