@@ -20,7 +20,7 @@
 -- `required` to pass; for new_user (days since the account was made) and last_active_within (which of the
 -- last days was the last active one, today being 1) it is at most `required`.
 --
--- Cost: at most five statements for any number of pairs, none of which reads history: a rule reads one row
+-- Cost: at most six statements for any number of pairs, none of which reads history: a rule reads one row
 -- of customer_stats, or as many rows of customer_activity_daily as its window has days (at most 366).
 -- STABLE, so all of them share one snapshot. Plans: as in redeem_v1, look-ups by primary key, driven by
 -- the arrays; lateral ones with `limit 1` and scalar subqueries leave the planner no other order.
@@ -46,7 +46,9 @@ declare
   c_all_operators constant uuid := '00000000-0000-0000-0000-000000000000';
   c_days_max      constant integer := 366;
   c_large         constant numeric := 9007199254740991;
+  v_zone          text;
   v_today         date;
+  v_ages          boolean;
   v_listed        uuid[];
   v_any           uuid[];
   v_known         boolean[];
@@ -144,25 +146,25 @@ begin
     order by d.offer_id, r.rule_number
   ) as q;
 
-  -- What the rows of customers say, and which day it is.
+  -- Which day it is, and what the rows of customers say.
+  select x.time_zone into v_zone from guerdon.tenants x where x.tenant_id = p_tenant;
+  v_today := (p_now at time zone v_zone)::date;
+  v_ages := 'account_age' = any (v_measures);
+
   select
     coalesce(array_agg(case when c.status <> 'active' or c.deleted_at is not null then 40 else 0 end
                        order by p.n), '{}'),
     array_agg(c.customer_id is not null order by p.n),
-    array_agg(case when isfinite(c.created_at) then (c.created_at at time zone z.time_zone)::date end
-              order by p.n),
-    min((p_now at time zone z.time_zone)::date)
-  into p_verdicts, v_known, v_created_days, v_today
+    array_agg(case when v_ages and isfinite(c.created_at)
+                then (c.created_at at time zone v_zone)::date end order by p.n)
+  into p_verdicts, v_known, v_created_days
   from unnest(p_customers) with ordinality as p (customer_id, n)
   left join lateral (
     select x.customer_id, x.status, x.created_at, x.deleted_at
     from guerdon.customers x
     where x.tenant_id = p_tenant and x.customer_id = p.customer_id
     limit 1
-  ) as c on true
-  left join lateral (
-    select x.time_zone from guerdon.tenants x where x.tenant_id = p_tenant limit 1
-  ) as z on true;
+  ) as c on true;
 
   if cardinality(v_listed) > 0 then
     for v_pair in
