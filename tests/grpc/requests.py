@@ -33,6 +33,21 @@ def good_requests() -> Mapping[str, Message]:
     }
 
 
+def sensible_offers() -> Mapping[str, Message]:
+    """By method path, requests with an offer whose fields go together as well."""
+    offer = full_offer()
+    offer.ClearField("buy_x_get_y")
+    offer.ClearField("product_ids")
+    offer.ClearField("code")
+    offer.ClearField("etag")
+    offer.products[0].ClearField("price_override_minor")
+    update = offer_admin_service_pb2.UpdateOfferRequest(offer=offer)
+    return {
+        ADMIN + "CreateOffer": offer_admin_service_pb2.CreateOfferRequest(offer=offer),
+        ADMIN + "UpdateOffer": update,
+    }
+
+
 def redeem_request() -> offer_service_pb2.RedeemRequest:
     return offer_service_pb2.RedeemRequest(
         request_id=ID,

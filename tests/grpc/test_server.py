@@ -1,18 +1,23 @@
 """What the server answers itself: what the core refuses, unknown methods, streams, health."""
 
+import asyncio
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from guerdon.api.admin.v1 import fact_service_pb2
 from guerdon.limits import MESSAGE_BYTES_MAX
+from guerdon.transport.call import Call
 from tests.grpc.gate import (
     GOOD_KEY,
     SCOPELESS_KEY,
+    SERVICES,
     Gate,
+    Servicers,
     answer_of,
     read_failure,
     seen,
@@ -54,9 +59,11 @@ async def test_the_core_refuses_what_could_exhaust_it(
     "path", [OFFERS + "Redeam", "/guerdon.api.offers.v2.OfferService/Redeem", "/x"]
 )
 async def test_an_unknown_method_is_named(gate: Gate, path: str) -> None:
+    before = gate.calls_counted("unknown", "UNIMPLEMENTED", "METHOD_UNKNOWN")
     failure = await gate.fail(path, b"anything")
     assert seen(failure) == (Code.UNIMPLEMENTED, "METHOD_UNKNOWN")
     assert failure.info.metadata["method"] == path
+    assert gate.calls_counted("unknown", "UNIMPLEMENTED", "METHOD_UNKNOWN") == before + 1
 
 
 def chunk(number: int) -> bytes:
@@ -142,3 +149,28 @@ async def test_reflection_answers_only_where_it_is_asked_for(reflect: bool) -> N
             assert "grpc.health.v1.Health" in names
         else:
             assert await call.code() is Code.UNIMPLEMENTED
+
+
+async def test_a_stopping_server_answers_what_it_has_begun_and_takes_no_more() -> None:
+    servicers = Servicers()
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer_late(_message: Message, _call: Call) -> None:
+        began.set()
+        await go_on.wait()
+
+    servicers.behave = answer_late
+    services = [(SERVICES[0], servicers.of(SERVICES[0]))]
+    async with serving(services) as (server, channel):
+        send: Any = channel.unary_unary(REDEEM)
+        how = {"metadata": (("x-api-key", GOOD_KEY),), "timeout": 10}
+        early = send(redeem_request().SerializeToString(), **how)
+        await began.wait()
+        stopping = asyncio.create_task(server.stop(10))
+        async with asyncio.timeout(10):
+            while await send(b"", **how).code() is not Code.UNAVAILABLE:
+                pass
+        assert not stopping.done()
+        go_on.set()
+        assert await early == b""
+        await stopping

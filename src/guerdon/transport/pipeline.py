@@ -37,6 +37,7 @@ StreamServicer = Callable[[AsyncIterator[Any], Call], AsyncIterator[Message]]
 
 REPLAYED_TRAILERS = (("guerdon-replayed", "true"),)
 OK = grpc.StatusCode.OK.name
+UNKNOWN = "unknown"
 
 
 class Method:
@@ -88,7 +89,9 @@ class Pipeline:
         """
 
         async def refuse(_chunks: AsyncIterator[bytes], context: Context) -> None:
-            self._refuse(context, CallFailed("METHOD_UNKNOWN", {"method": path}), path, None)
+            error = CallFailed("METHOD_UNKNOWN", {"method": path})
+            # Under one label, since callers choose the path.
+            self._metrics.call_ended(UNKNOWN, *self._refuse(context, error, UNKNOWN, None), 0)
 
         return grpc.stream_stream_rpc_method_handler(refuse)
 
