@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from loadtests import ROOT
 from loadtests.cpu import Meter, Usage
 from loadtests.generator import Begin, Order, Round, RoundResult, Save
 from loadtests.history import Attempt, read_attempts
@@ -106,7 +107,7 @@ def fleet_of(
     with the block, or when this process does: their standard input ends then."""
     command = [sys.executable, "-m", "loadtests.generator"]
     clients = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for _ in range(count)
     ]
     roots = {

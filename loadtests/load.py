@@ -23,6 +23,7 @@ from rich.console import Console
 from guerdon.cli.state import read_demo_access
 from guerdon.embedded import running_servers
 from guerdon.embedded.temporary import temporary_folder
+from loadtests import ROOT
 from loadtests.admin import admin_of, tenant_of
 from loadtests.audit import Report, audit, print_report
 from loadtests.cpu import listeners, tree_seconds
@@ -143,6 +144,7 @@ def send(
     )
     done = subprocess.run(
         [sys.executable, "-m", "loadtests.users"],
+        cwd=ROOT,
         input=msgspec.json.encode(order),
         stdout=subprocess.PIPE,
         timeout=order.seconds_max + GRACE_SECONDS,

@@ -19,6 +19,7 @@ from guerdon.embedded import temporary_postgres, temporary_valkey
 from guerdon.embedded.places import HOME_VARIABLE
 from guerdon.embedded.process import ServerOrder, kept_server
 from guerdon.embedded.temporary import temporary_folder
+from loadtests import ROOT
 
 DATABASE_PREFIX = "guerdon_load_"
 
@@ -109,7 +110,7 @@ def own_rival(name: str, workers: int, variables: Mapping[str, str]) -> Iterator
         def order(port: int) -> ServerOrder:
             options = ["--port", str(port), "--workers", str(workers), "--folder", str(folder)]
             command = [sys.executable, "-m", "loadtests.rivals", name, *options]
-            return ServerOrder(name, command, Path.cwd(), folder / "rival.log", signal.SIGTERM)
+            return ServerOrder(name, command, ROOT, folder / "rival.log", signal.SIGTERM)
 
         def is_serving(_port: int) -> bool:
             return all((folder / f"serving-{number}").exists() for number in range(workers))

@@ -19,7 +19,7 @@ from guerdon.api.offers.v1.redemption_pb2 import Redemption
 
 SCHEMA = Path(__file__).with_name("textbook.sql")
 URL_VARIABLE = "TEXTBOOK_DATABASE_URL"
-# Connections of one worker: more only queue on the offer's lock (4, 10 and 20 were tried).
+# Connections of one worker: more only queue on the offer's lock (1 to 20 were tried).
 CONNECTIONS = 4
 DISCOUNT_PERCENT = 10
 
