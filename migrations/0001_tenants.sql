@@ -58,6 +58,8 @@ create table guerdon.tenants (
   deleted_at     timestamptz,
   constraint tenants_pkey primary key (tenant_id),
   constraint tenants_currency_fkey foreign key (currency) references guerdon.currencies (code),
+  -- Raises for a name that is no zone; a wrong one would fail every rule that counts days.
+  constraint tenants_time_zone_known check (timezone(time_zone, timestamptz 'epoch') is not null),
   constraint tenants_name_not_blank check (btrim(name) <> ''),
   constraint tenants_rounding_known check (rounding in ('half_up', 'half_even', 'down')),
   constraint tenants_price_source_known check (price_source in ('caller', 'catalogue'))

@@ -38,7 +38,9 @@ declare
   c_all_operators constant uuid := '00000000-0000-0000-0000-000000000000';
   c_days_max      constant integer := 366;
   c_large         constant numeric := 9007199254740991;
+  v_zone          text;
   v_today         date;
+  v_ages          boolean;
   v_listed        uuid[];
   v_any           uuid[];
   v_known         boolean[];
@@ -136,25 +138,25 @@ begin
     order by d.offer_id, r.rule_number
   ) as q;
 
-  -- What the rows of customers say, and which day it is.
+  -- Which day it is, and what the rows of customers say.
+  select x.time_zone into v_zone from guerdon.tenants x where x.tenant_id = p_tenant;
+  v_today := (p_now at time zone v_zone)::date;
+  v_ages := 'account_age' = any (v_measures);
+
   select
     coalesce(array_agg(case when c.status <> 'active' or c.deleted_at is not null then 40 else 0 end
                        order by p.n), '{}'),
     array_agg(c.customer_id is not null order by p.n),
-    array_agg(case when isfinite(c.created_at) then (c.created_at at time zone z.time_zone)::date end
-              order by p.n),
-    min((p_now at time zone z.time_zone)::date)
-  into p_verdicts, v_known, v_created_days, v_today
+    array_agg(case when v_ages and isfinite(c.created_at)
+                then (c.created_at at time zone v_zone)::date end order by p.n)
+  into p_verdicts, v_known, v_created_days
   from unnest(p_customers) with ordinality as p (customer_id, n)
   left join lateral (
     select x.customer_id, x.status, x.created_at, x.deleted_at
     from guerdon.customers x
     where x.tenant_id = p_tenant and x.customer_id = p.customer_id
     limit 1
-  ) as c on true
-  left join lateral (
-    select x.time_zone from guerdon.tenants x where x.tenant_id = p_tenant limit 1
-  ) as z on true;
+  ) as c on true;
 
   if cardinality(v_listed) > 0 then
     for v_pair in
@@ -910,10 +912,13 @@ begin
   end if;
   perform set_config('guerdon.tenant_id', p_tenant::text, true);
 
-  perform from guerdon.offer_counters c
-  where c.tenant_id = p_tenant and c.offer_id = any (p_offers) and c.slot = 0
-  order by c.offer_id
-  for no key update;
+  -- The lateral subquery cannot be flattened, so the locks are taken in the order of the array.
+  perform from unnest(array(select w.offer_id from unnest(p_offers) as w (offer_id) order by 1)) as w (offer_id)
+  cross join lateral (
+    select from guerdon.offer_counters x
+    where x.tenant_id = p_tenant and x.offer_id = w.offer_id and x.slot = 0
+    for no key update
+  ) as c;
 
   o_now := clock_timestamp();
 
@@ -2347,7 +2352,8 @@ CREATE TABLE guerdon.tenants (
     deleted_at timestamp with time zone,
     CONSTRAINT tenants_name_not_blank CHECK ((btrim(name) <> ''::text)),
     CONSTRAINT tenants_price_source_known CHECK ((price_source = ANY (ARRAY['caller'::text, 'catalogue'::text]))),
-    CONSTRAINT tenants_rounding_known CHECK ((rounding = ANY (ARRAY['half_up'::text, 'half_even'::text, 'down'::text])))
+    CONSTRAINT tenants_rounding_known CHECK ((rounding = ANY (ARRAY['half_up'::text, 'half_even'::text, 'down'::text]))),
+    CONSTRAINT tenants_time_zone_known CHECK ((timezone(time_zone, '1970-01-01 00:00:00+00'::timestamp with time zone) IS NOT NULL))
 );
 
 ALTER TABLE ONLY guerdon.tenants FORCE ROW LEVEL SECURITY;

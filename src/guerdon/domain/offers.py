@@ -142,7 +142,7 @@ class Translation(msgspec.Struct, frozen=True):
 class Offer(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One version of one offer. Amounts are minor units of `currency`; a limit of None is no limit.
 
-    `allowed_customer_count` tells how many customers are listed; who they are stays in Postgres.
+    Who is listed in its audience stays in Postgres, which alone judges customers.
     """
 
     tenant_id: TenantId

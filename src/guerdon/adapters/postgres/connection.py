@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 
 from guerdon.adapters.postgres.errors import translated
+from guerdon.domain.errors import GuerdonError
 from guerdon.domain.identifiers import TenantId
 from guerdon.limits import (
     BATCH_SECONDS_MAX,
@@ -110,7 +111,10 @@ class Database:
 
 
 def _is_clean(error: BaseException) -> bool:
-    """Whether the server itself ended the statement, so that the connection is in step with us."""
+    """Whether the connection is in step with us: the server itself ended the statement, or the
+    block raised an error of ours between two statements."""
+    if isinstance(error, GuerdonError) and error.__cause__ is None:
+        return True
     cause = error.__cause__ or error
     return isinstance(cause, asyncpg.PostgresError) and not isinstance(
         cause, asyncpg.PostgresConnectionError | asyncpg.OperatorInterventionError
