@@ -94,7 +94,7 @@ ERROR_DETAILS_BYTES_MAX = 4096
 # Calls in progress in one process before the core turns more away without a word of ours: far above
 # what the queues take, so it only bounds memory.
 CALLS_IN_PROGRESS_MAX = 16_384
-# Items of one RedeemBatch.
+# Items of one RedeemBatch: less than half a batch, so that a caller never fills one alone.
 REDEEM_BATCH_ITEMS_MAX = 100
 # Facts in one push: a statement that holds its locks for well under a second.
 FACTS_ITEMS_MAX = 1000
