@@ -193,7 +193,7 @@ class WorkerProcess:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "guerdon.serving.worker",
+            "guerdon.cli.worker",
             str(descriptor),
             stdin=asyncio.subprocess.DEVNULL,
             pass_fds=[descriptor],

@@ -1,6 +1,6 @@
 """A worker process: one event loop, one gRPC server on the shared port.
 
-Started by the supervisor with one end of a socket pair (see messages.py). It ends by itself when
+Started by the supervisor with one end of a socket pair (see serving/messages.py). It ends by itself when
 the supervisor is gone: the pair's end of stream tells, at once and however the supervisor died.
 """
 
