@@ -38,6 +38,7 @@ class Progress:
     def __init__(self) -> None:
         self.settled = 0
         self.indefinite = 0
+        self.reasons: set[str] = set()
         self._changed = asyncio.Event()
 
     def note(self, answer: Answer) -> None:
@@ -45,6 +46,7 @@ class Progress:
             self.settled += 1
         else:
             self.indefinite += 1
+        self.reasons.add(answer.reason)
         self._changed.set()
 
     async def until(self, holds: "Callable[[Progress], bool]") -> None:
@@ -61,6 +63,7 @@ class Client:
     def __init__(self, channel: grpc.aio.Channel, key: str) -> None:
         self._channel = channel
         self._metadata = (("authorization", f"Bearer {key}"),)
+        self.pushback_seconds: set[float] = set()
         self._methods: dict[str, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]] = {}
 
     def begin(
@@ -102,11 +105,19 @@ class Client:
         except grpc.aio.AioRpcError as error:
             trailers = error.trailing_metadata()
             code = NUMBERS[error.code()]
-            pause = next((int(str(value)) for name, value in trailers if name == PUSHBACK), 0)
-            return Answer(sent_at, time.monotonic(), code, status_in(trailers)), pause / 1000
+            answer = Answer(sent_at, time.monotonic(), code, status_in(trailers))
+            return answer, self._pause_seconds(trailers)
         trailers = await call.trailing_metadata()
         replayed = ("guerdon-replayed", "true") in tuple(trailers or ())
         return Answer(sent_at, time.monotonic(), OK, response, replayed), 0.0
+
+    def _pause_seconds(self, trailers: Iterable[tuple[str, str | bytes]]) -> float:
+        for name, value in trailers:
+            if name == PUSHBACK:
+                seconds = int(str(value)) / 1000
+                self.pushback_seconds.add(seconds)
+                return seconds
+        return 0.0
 
 
 @contextlib.asynccontextmanager

@@ -42,6 +42,10 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ),
     ("grpc.max_connection_age_ms", CONNECTION_AGE_SECONDS_MAX * MILLISECONDS),
     ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_SECONDS * MILLISECONDS),
+    # By itself the core cancels some of more than 1,000 calls that our loop has not seen yet, and
+    # says neither why nor when to come back. Our own queues do.
+    ("grpc.server.max_pending_requests", CALLS_IN_PROGRESS_MAX),
+    ("grpc.server.max_pending_requests_hard_limit", CALLS_IN_PROGRESS_MAX),
 )
 
 
