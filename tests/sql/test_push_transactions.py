@@ -136,7 +136,7 @@ async def test_a_status_that_cannot_follow_is_a_conflict(
         {"currency": "USD"},
         {"occurred_at": moment(0) + timedelta(microseconds=1)},
     ],
-    ids=str,
+    ids=lambda change: "-".join(change) + (" left out" if None in change.values() else ""),
 )
 @pytest.mark.parametrize("together", [False, True])
 async def test_other_content_is_a_conflict_that_writes_nothing_and_names_the_ids(
