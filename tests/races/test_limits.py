@@ -13,6 +13,8 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 import redis.asyncio
 
+from guerdon.domain.identifiers import OfferId
+from guerdon.limits import REDIS_COUNTERS_TTL_SECONDS
 from loadtests.history import CUSTOMER_LIMIT, TOTAL_LIMIT
 from tests.races.clients import Progress, connected, make_attempts, settle_all
 from tests.races.site import Site, Tenant, assert_used_up, calls_by_worker, sized, tell
@@ -128,6 +130,7 @@ async def test_limits_are_reached_exactly_by_two_processes(
     if disturb in (stopped, killed_midway):
         assert breaker_openings(site) > breaks
     await use_redis(site, tenant)
+    await assert_redis_agrees(site, tenant, offer_id)
 
 
 async def use_redis(site: Site, tenant: Tenant) -> None:
@@ -139,6 +142,20 @@ async def use_redis(site: Site, tenant: Tenant) -> None:
             assert time.monotonic() < deadline
             attempts = make_attempts(offer_id, [new_id()], CLIENTS)
             await settle_all(clients, attempts, Progress())
+
+
+async def assert_redis_agrees(site: Site, tenant: Tenant, offer_id: OfferId) -> None:
+    """Whatever Redis had lost, the next call to each process tells it, and nothing stays there
+    for ever."""
+    late = make_attempts(offer_id, [new_id()], CLIENTS)
+    async with connected([site.server.address], tenant.key, CLIENTS) as clients:
+        await settle_all(clients, late, Progress())
+    key = f"guerdon:{{{tenant.tenant_id.hex}:{offer_id.hex}}}:counters"
+    deadline = time.monotonic() + HEAL_SECONDS_MAX
+    async with redis.asyncio.from_url(site.redis.url) as client:
+        while await client.hget(key, "used") != str(TOTAL).encode():
+            assert time.monotonic() < deadline
+        assert 0 < await client.ttl(key) <= REDIS_COUNTERS_TTL_SECONDS
 
 
 def breaker_openings(site: Site) -> float:

@@ -42,10 +42,7 @@ async def test_revokes_and_redeems_of_one_request_leave_exact_counters(
     races = [make_race(offer_id) for _ in range(RACES)]
     async with connected([site.server.address], tenant.key, CLIENTS) as clients:
         for start in range(0, RACES, RACES_AT_ONCE):
-            chunk = races[start : start + RACES_AT_ONCE]
-            await asyncio.gather(
-                *(run_race(clients, number, race) for number, race in enumerate(chunk))
-            )
+            await run_races(clients, races[start : start + RACES_AT_ONCE])
         # What revokes gave back late is there for those who ask again.
         await asyncio.gather(
             *(
@@ -57,7 +54,7 @@ async def test_revokes_and_redeems_of_one_request_leave_exact_counters(
     endings = Counter([assert_settled(race) for race in races])
     tell(endings=dict(endings))
     # Both ways must have been raced, or nothing was proved.
-    assert min(endings["redeemed"], endings["tombstone"]) >= RACES // 100, endings
+    assert min(endings["redeemed"], endings["tombstone"]) >= RACES // 20, endings
 
     owner = tenant.store.owner
     row = await counters(owner, offer_id)
@@ -84,20 +81,34 @@ def make_race(offer_id: OfferId) -> Race:
     return Race(raced, Attempt(raced.request_id, offer_id, raced.customer_id), staying)
 
 
-async def run_race(clients: Sequence[Client], number: int, race: Race) -> None:
-    """The calls leave in turn from clients of either process; who is first differs by number."""
-    turn = [clients[(number + step) % len(clients)] for step in range(5)]
-    redeem, stay = redeem_message(race.raced), redeem_message(race.staying)
-    revoke = RevokeRequest(request_id=str(race.raced.request_id), reason="raced")
-    calls = [
-        turn[0].settle(REDEEM, redeem, race.raced),
-        turn[1].settle(REVOKE, revoke, race.revoked),
-        turn[2].settle(REDEEM, redeem, race.raced),
-        turn[3].settle(REVOKE, revoke, race.revoked),
-    ]
-    if number % 2:
-        calls.reverse()
-    await asyncio.gather(*calls, turn[4].settle(REDEEM, stay, race.staying))
+async def run_races(clients: Sequence[Client], races: Sequence[Race]) -> None:
+    """All at once. A third of the revokes leave together with their redeems, a third when the
+    first redeem of all is answered, the others when that of their own request is."""
+    first_answer = asyncio.Event()
+
+    async def run(number: int, race: Race) -> None:
+        turn = [clients[(number + step) % len(clients)] for step in range(5)]
+        own_answer, at_once = asyncio.Event(), asyncio.Event()
+        at_once.set()
+        signal = (at_once, first_answer, own_answer)[number % 3]
+        message = redeem_message(race.raced)
+
+        async def redeem(client: Client) -> None:
+            await client.settle(REDEEM, message, race.raced)
+            own_answer.set()
+            first_answer.set()
+
+        async def revoke(client: Client) -> None:
+            await signal.wait()
+            request = RevokeRequest(request_id=str(race.raced.request_id), reason="raced")
+            await client.settle(REVOKE, request, race.revoked)
+
+        staying = turn[4].settle(REDEEM, redeem_message(race.staying), race.staying)
+        await asyncio.gather(
+            redeem(turn[0]), revoke(turn[1]), redeem(turn[2]), revoke(turn[3]), staying
+        )
+
+    await asyncio.gather(*(run(number, race) for number, race in enumerate(races)))
 
 
 def assert_settled(race: Race) -> str:
