@@ -13,7 +13,8 @@
 --   o_offers        the offer named, by its id or live code; o_versions is null where there is none
 --   o_verdicts      0, or why not this customer (domain/refusals.py, 40 to 42)
 --   counts          of committed, live redemptions; limits null where there is none
--- Look-ups are lateral with `limit 1`, for the reason that redeem_v1.sql gives. STABLE, so that all statements in it share the caller's snapshot.
+-- Look-ups are lateral with `limit 1`, for the reason that redeem_v1.sql gives. STABLE, so that all
+-- statements in it share the caller's snapshot.
 
 create or replace function guerdon.observe_v1(
   p_tenant      uuid,

@@ -126,7 +126,8 @@ class PrometheusMetrics:
 
     @staticmethod
     def _gauge(name: str, text: str, mode: str, registry: CollectorRegistry) -> Gauge:
-        return Gauge(name, text, multiprocess_mode=mode, registry=registry)  # type: ignore[arg-type]  # The stub wants a Literal.
+        # The stub wants a Literal for the mode.
+        return Gauge(name, text, multiprocess_mode=mode, registry=registry)  # type: ignore[arg-type]  # Above.
 
     def call_ended(self, method: str, code: str, reason: str, seconds: float) -> None:
         key = (method, code, reason)

@@ -149,7 +149,8 @@ def calls_by_worker(server: Server) -> dict[int, int]:
         pid = int(worker["pid"])
         folder = psutil.Process(pid).environ()[METRICS_FOLDER_VARIABLE]
         files = glob.glob(f"{folder}/counter_{pid}.db")
-        metrics = MultiProcessCollector.merge(files, accumulate=True)  # type: ignore[no-untyped-call]  # Untyped there.
+        collector: Any = MultiProcessCollector
+        metrics = collector.merge(files, accumulate=True)
         found[pid] = sum(
             int(sample.value)
             for metric in metrics

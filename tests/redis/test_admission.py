@@ -178,7 +178,8 @@ async def test_an_answer_to_somebody_else_is_not_taken(
 ) -> None:
     offer = OfferId(new_id())
     await tell(admission, counters(offer, used=3, total_limit=3))
-    connection = await redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped.
+    pool = redis.connection_pool
+    connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # No types.
     await connection.send_command("ECHO", "a reply that nobody waits for")
     await redis.connection_pool.release(connection)
     assert await road(admission, offer) is Road.LIKELY

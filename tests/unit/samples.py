@@ -18,13 +18,17 @@ from guerdon.domain.offers import (
     Target,
 )
 from guerdon.domain.products import Product
-from guerdon.domain.redemption import Line, Purchase
+from guerdon.domain.redemption import Line, PricedLine, Purchase
+from guerdon.domain.refusals import Refusal
 from guerdon.domain.tenants import PriceSource, Rounding, Tenant
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 TENANT_ID = TenantId(UUID(int=1))
 OFFER_ID = OfferId(UUID(int=2))
 PRODUCT_ID = ProductId(UUID(int=3))
+OWN = Target(product_id=PRODUCT_ID, discount_bps=100)
+LINKED = Target(supplier_product_id=UUID(int=20), discount_bps=200)
+SUPPLIER = Target(supplier_id=UUID(int=30), discount_bps=300)
 
 
 def make_tenant(**changes: Any) -> Tenant:
@@ -119,3 +123,13 @@ targets = st.none() | st.builds(
     | percentages.map(lambda bps: {"discount_bps": bps}),
     groups,
 )
+
+
+def refusal_of(decision: PricedLine | Refusal) -> Refusal:
+    assert isinstance(decision, Refusal)
+    return decision
+
+
+def priced(decision: PricedLine | Refusal) -> PricedLine:
+    assert isinstance(decision, PricedLine)
+    return decision

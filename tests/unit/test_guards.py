@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import combinations
-from uuid import UUID
 
 import msgspec
 import pytest
@@ -12,42 +11,39 @@ from hypothesis import strategies as st
 
 from guerdon import limits
 from guerdon.domain.guards import (
-    Candidate,
     StockNotice,
-    best_offer,
     decide,
     needs_product,
-    rank_candidates,
     refuse_offer,
     stock_notice,
 )
-from guerdon.domain.identifiers import OfferId, ProductId, TargetId
+from guerdon.domain.identifiers import TargetId
 from guerdon.domain.offers import (
     REDEEMABLE_STATUSES,
-    BuyGet,
-    Discount,
-    DiscountType,
     Offer,
     OfferStatus,
     ProductScope,
     ServiceType,
     Target,
 )
-from guerdon.domain.products import Product, ProductKind, SupplierLink
+from guerdon.domain.products import Product
 from guerdon.domain.redemption import Price, PricedLine, Purchase
 from guerdon.domain.refusals import Refusal, RefusalReason
 from guerdon.domain.tenants import PriceSource, Tenant
 from tests.unit import samples
 from tests.unit.samples import (
+    LINKED,
     NOW,
-    OFFER_ID,
+    OWN,
     PRODUCT_ID,
+    SUPPLIER,
     make_line,
     make_offer,
     make_product,
     make_purchase,
     make_tenant,
-    percent_off,
+    priced,
+    refusal_of,
 )
 
 replace = msgspec.structs.replace
@@ -122,16 +118,6 @@ BREAKERS: dict[RefusalReason, Callable[[Case], Case]] = {
         case, purchase=replace(case.purchase, expected_paid_minor=1)
     ),
 }
-
-
-def refusal_of(decision: PricedLine | Refusal) -> Refusal:
-    assert isinstance(decision, Refusal)
-    return decision
-
-
-def priced(decision: PricedLine | Refusal) -> PricedLine:
-    assert isinstance(decision, PricedLine)
-    return decision
 
 
 def test_what_passes_every_guard_is_priced_by_its_target_and_facts() -> None:
@@ -209,130 +195,6 @@ def test_an_offer_is_judged_without_a_line_and_without_a_currency() -> None:
     wrong_currency = refuse_offer(offer, ServiceType.BOTH, "NGN", NOW)
     assert wrong_currency is not None
     assert wrong_currency.reason is RefusalReason.CURRENCY_NOT_COVERED
-
-
-OWN = Target(product_id=PRODUCT_ID, discount_bps=100)
-LINKED = Target(supplier_product_id=UUID(int=20), discount_bps=200)
-SUPPLIER = Target(supplier_id=UUID(int=30), discount_bps=300)
-ELSEWHERE = Target(product_id=UUID(int=99), discount_bps=400)
-LINKS = (SupplierLink(UUID(int=30), UUID(int=20)),)
-
-
-@pytest.mark.parametrize(
-    ("targets", "winner"),
-    [
-        ((SUPPLIER, LINKED, OWN), OWN),
-        ((SUPPLIER, LINKED, ELSEWHERE), LINKED),
-        ((SUPPLIER, ELSEWHERE), SUPPLIER),
-        ((ELSEWHERE,), None),
-        ((), None),
-    ],
-)
-def test_a_product_wins_over_a_suppliers_product_and_that_over_a_supplier(
-    targets: tuple[Target, ...], winner: Target | None
-) -> None:
-    offer = make_offer(product_scope=ProductScope.LISTED, targets=targets)
-    decision = decide(make_purchase(), offer, make_product(suppliers=LINKS), TENANT, NOW)
-    if winner is None:
-        assert refusal_of(decision).reason is RefusalReason.PRODUCT_NOT_COVERED
-    else:
-        assert priced(decision).target_id == winner.target_id
-
-
-@pytest.mark.parametrize("kind", ["product_id", "supplier_product_id", "supplier_id"])
-def test_an_id_matches_only_as_what_it_was_listed(kind: str) -> None:
-    one = UUID(int=7)
-    target = msgspec.convert({kind: one}, Target)
-    offer = make_offer(product_scope=ProductScope.LISTED, targets=(target,))
-    other = UUID(int=8)
-    facts = {
-        "product_id": make_product(product_id=ProductId(one)),
-        "supplier_product_id": make_product(suppliers=(SupplierLink(other, one),)),
-        "supplier_id": make_product(suppliers=(SupplierLink(one, other),)),
-    }
-    for named, product in facts.items():
-        purchase = make_purchase(make_line(product_id=product.product_id))
-        decision = decide(purchase, offer, product, TENANT, NOW)
-        assert isinstance(decision, PricedLine) == (named == kind)
-
-
-def decide_among(targets: tuple[Target, ...], quantity: int = 3) -> PricedLine | Refusal:
-    """A line of a product that suppliers 31 to 33 sell, under targets of these."""
-    links = tuple(SupplierLink(UUID(int=30 + n), UUID(int=20 + n)) for n in (1, 2, 3))
-    offer = make_offer(product_scope=ProductScope.LISTED, targets=targets)
-    product = make_product(suppliers=links)
-    return decide(make_purchase(make_line(quantity)), offer, product, TENANT, NOW)
-
-
-def test_of_targets_of_one_rank_the_cheapest_for_the_customer_wins() -> None:
-    dear = Target(supplier_id=UUID(int=31), discount_bps=100)
-    cheap = Target(supplier_id=UUID(int=33), discount_bps=900, max_uses=5)
-    decision = priced(decide_among((cheap, dear)))
-    assert (decision.target_id, decision.target_max_uses) == (cheap.target_id, 5)
-
-
-def test_of_equally_cheap_targets_the_lower_id_wins() -> None:
-    twins = [Target(supplier_id=UUID(int=number), discount_bps=100) for number in (33, 31, 32)]
-    assert priced(decide_among(tuple(twins))).target_id == UUID(int=31)
-
-
-def test_a_target_that_refuses_the_quantity_gives_way_to_one_of_its_rank() -> None:
-    group = Target(supplier_id=UUID(int=31), discount_bps=5000, offer_quantity=4)
-    single = Target(supplier_id=UUID(int=32), discount_bps=100)
-    assert priced(decide_among((group, single))).target_id == single.target_id
-
-
-def test_when_every_target_refuses_the_first_reason_is_told() -> None:
-    few = Target(supplier_id=UUID(int=31), discount_bps=1, max_quantity_per_purchase=2)
-    many = Target(supplier_id=UUID(int=32), discount_bps=1, offer_quantity=4)
-    assert refusal_of(decide_among((few, many))).details == {
-        "offer_id": str(OFFER_ID),
-        "quantity": 3,
-        "quantity_min": 4,
-    }
-
-
-@pytest.mark.parametrize(
-    ("scope", "product", "covered"),
-    [
-        (ProductScope.ALL, None, True),
-        (ProductScope.OPERATOR_PRODUCTS, make_product(kind=ProductKind.OPERATOR), True),
-        (ProductScope.OPERATOR_PRODUCTS, make_product(kind=ProductKind.RETAIL), False),
-        (ProductScope.OPERATOR_PRODUCTS, make_product(facts_version=0), False),
-        (ProductScope.OPERATOR_PRODUCTS, None, False),
-        (
-            ProductScope.OPERATOR_PRODUCTS,
-            make_product(kind=ProductKind.OPERATOR, active=False),
-            False,
-        ),
-        (ProductScope.SUPPLIER_PRODUCTS, make_product(suppliers=LINKS), True),
-        (ProductScope.SUPPLIER_PRODUCTS, make_product(), False),
-        (ProductScope.LISTED, make_product(), False),
-    ],
-)
-def test_scopes_cover_by_the_products_facts(
-    scope: ProductScope, product: Product | None, covered: bool
-) -> None:
-    decision = decide(make_purchase(), make_offer(product_scope=scope), product, TENANT, NOW)
-    assert isinstance(decision, PricedLine) == covered
-
-
-@pytest.mark.parametrize("scope", sorted(set(ProductScope) - {ProductScope.ALL}))
-def test_a_line_without_a_product_is_covered_by_offers_for_all_products_only(
-    scope: ProductScope,
-) -> None:
-    purchase = make_purchase(make_line(product_id=None))
-    offer = make_offer(product_scope=scope, targets=(OWN, SUPPLIER))
-    refusal = refusal_of(decide(purchase, offer, None, TENANT, NOW))
-    assert refusal == Refusal(
-        RefusalReason.PRODUCT_NOT_COVERED, details={"offer_id": str(OFFER_ID)}
-    )
-    priced(decide(purchase, make_offer(), None, TENANT, NOW))
-
-
-def test_an_offer_for_all_products_takes_a_listed_products_own_terms() -> None:
-    offer = make_offer(targets=(OWN,))
-    assert priced(decide(make_purchase(), offer, None, TENANT, NOW)).target_id == PRODUCT_ID
 
 
 @pytest.mark.parametrize(
@@ -441,48 +303,3 @@ def test_the_expected_price_passes_and_any_other_is_refused(offer: Offer, differ
 def test_refusals_are_made_of_plain_values(reason: RefusalReason) -> None:
     details = refusal_of(BREAKERS[reason](PASSING).decide()).details
     assert all(type(value) in (str, int) for value in details.values())
-
-
-def rank(*offers: Offer) -> list[OfferId]:
-    candidates = rank_candidates(make_purchase(expected_paid_minor=1), offers, None, TENANT, NOW)
-    return [candidate.offer.offer_id for candidate in candidates]
-
-
-def numbered(number: int, **changes: object) -> Offer:
-    return make_offer(offer_id=OfferId(UUID(int=number)), **changes)
-
-
-def test_candidates_are_ranked_by_savings_priority_end_and_id() -> None:
-    later = NOW + timedelta(days=1)
-    ranked = [
-        numbered(9, discount=percent_off(2000)),
-        numbered(8, priority=1),
-        numbered(7, ends_at=later),
-        numbered(6, ends_at=later + INSTANT),
-        numbered(4),
-        numbered(5),
-    ]
-    assert rank(*reversed(ranked)) == [offer.offer_id for offer in ranked]
-
-
-def test_only_offers_that_apply_by_themselves_and_save_something_are_candidates() -> None:
-    assert rank(
-        numbered(1, code="SAVE"),
-        numbered(2, code="SAVE", auto_apply=True),
-        numbered(3, discount=percent_off(0)),
-        numbered(4, status=OfferStatus.PAUSED),
-        numbered(5, discount=Discount(DiscountType.BUY_X_GET_Y), buy_get=BuyGet(1, 1)),
-    ) == [OfferId(UUID(int=2))]
-
-
-@given(st.lists(samples.offers, max_size=5))
-def test_the_best_offer_saves_most(offers: list[Offer]) -> None:
-    candidates = rank_candidates(make_purchase(make_line(20, 1000)), offers, None, TENANT, NOW)
-    best = best_offer(candidates)
-    assert best == (candidates[0] if candidates else None)
-    assert all(savings(candidate) <= savings(best) for candidate in candidates)
-
-
-def savings(candidate: Candidate | None) -> int:
-    assert candidate is not None
-    return candidate.priced.price.discount_minor

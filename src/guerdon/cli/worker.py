@@ -1,7 +1,7 @@
 """A worker process: one event loop, one gRPC server on the shared port.
 
-Started by the supervisor with one end of a socket pair (see serving/messages.py). It ends by itself when
-the supervisor is gone: the pair's end of stream tells, at once and however the supervisor died.
+Started by the supervisor with one end of a socket pair (see serving/messages.py). It ends by itself
+when the supervisor is gone: the pair's end of stream tells, at once and however that one died.
 """
 
 import asyncio

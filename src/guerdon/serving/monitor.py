@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
     def __init__(self, board: Board, registry: CollectorRegistry, *rest: object) -> None:
         self._board = board
         self._registry = registry
-        super().__init__(*rest)  # type: ignore[arg-type]  # The base class takes what the server gives.
+        super().__init__(*rest)  # type: ignore[arg-type]  # As the server gives it.
 
     def do_GET(self) -> None:
         status, kind, body = self._answer(self.path.partition("?")[0])

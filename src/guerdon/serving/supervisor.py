@@ -61,7 +61,8 @@ async def supervise(settings: Settings, when_serving: Callable[[Serving], None])
     registry = CollectorRegistry()
     registry.register(board)
     with _metrics_folder() as folder:
-        MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]  # Untyped there.
+        path = str(folder)
+        MultiProcessCollector(registry, path=path)  # type: ignore[no-untyped-call]  # No types.
         with (
             monitor(settings.monitor_host, settings.monitor_port, board, registry) as monitor_port,
             exported_metrics(settings, registry),
@@ -186,7 +187,8 @@ class WorkerProcess:
                 task.cancel()
             writer.close()
             self._board.ended(self._index, unexpectedly=not stop.is_set())
-            mark_process_dead(process.pid, str(self._metrics_folder))  # type: ignore[no-untyped-call]  # Untyped there.
+            folder = str(self._metrics_folder)
+            mark_process_dead(process.pid, folder)  # type: ignore[no-untyped-call]  # No types.
 
     async def _spawn(self, descriptor: int) -> asyncio.subprocess.Process:
         """A new interpreter: gRPC does not survive a fork."""

@@ -1,6 +1,7 @@
 """Traces through OpenTelemetry: set up only where a collector is configured, free elsewhere."""
 
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 from opentelemetry import trace
@@ -47,7 +48,8 @@ def start_tracing(settings: Settings, worker: int) -> Stop:
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     # Statements are constants here; parameters, which hold customers, are never captured.
-    instrumentor = AsyncPGInstrumentor(capture_parameters=False)  # type: ignore[no-untyped-call]  # Its constructor has no types.
+    untyped: Any = AsyncPGInstrumentor
+    instrumentor = untyped(capture_parameters=False)
     instrumentor.instrument()
     RedisInstrumentor().instrument()
     return provider.shutdown

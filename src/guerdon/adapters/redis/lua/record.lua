@@ -1,5 +1,5 @@
--- record.lua: tell what is committed of one offer. Of two tellings the higher sequence wins, so they may
--- arrive in any order.
+-- record.lua: tell what is committed of one offer. Of two tellings the higher sequence wins, so
+-- they may arrive in any order.
 --
 -- KEYS[1]  counters of the offer (hash: sequence, version, used, total_limit, customer_limit)
 -- KEYS[2]  uses by customer of the same offer (hash: customer digest -> 'sequence:used')
