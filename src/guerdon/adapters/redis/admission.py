@@ -122,8 +122,8 @@ class RedisAdmission:
 
     async def _pipeline(self, calls: Sequence[list[Any]]) -> list[Any]:
         if len(calls) == 1:
-            reply = await self._redis.execute_command(*calls[0])  # type: ignore[no-untyped-call]  # No types.
-            return [reply]
+            execute: Any = self._redis.execute_command
+            return [await execute(*calls[0])]
         async with self._redis.pipeline(transaction=False) as pipeline:
             for call in calls:
                 pipeline.execute_command(*call)
