@@ -22,6 +22,13 @@ from guerdon.limits import (
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
+_RELEASE_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+
 PoolConnection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 
@@ -106,7 +113,7 @@ class Database:
             raise
         finally:
             # What was answered stays answered, also when the connection is lost on its way back.
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with suppress(*_RELEASE_ERRORS):
                 await asyncio.shield(self._pool.release(connection))
 
 

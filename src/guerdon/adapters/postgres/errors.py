@@ -44,6 +44,8 @@ _LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
+    # What the driver says of a connection whose server is just telling it that it goes away.
+    asyncpg.InternalClientError,
     ConnectionError,
     OSError,
     TimeoutError,
