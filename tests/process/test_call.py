@@ -115,7 +115,7 @@ async def test_a_request_may_come_through_a_pipe(
 
 async def test_a_refusal_shows_its_reason_and_sets_the_exit_code(call: Caller) -> None:
     result = await call("Redeem", redeem(uuids.uuid7()))
-    assert result.returncode == 64 + 5
+    assert result.returncode == 100 + 5
     assert result.stdout == ""
     assert "NOT_FOUND" in result.stderr
     assert "reason OFFER_NOT_FOUND" in result.stderr
@@ -123,7 +123,7 @@ async def test_a_refusal_shows_its_reason_and_sets_the_exit_code(call: Caller) -
 
 async def test_every_wrong_field_is_named(call: Caller) -> None:
     result = await call("Redeem", json.dumps({"customer_id": "nobody", "currency": "ngn"}))
-    assert result.returncode == 64 + 3
+    assert result.returncode == 100 + 3
     assert "customer_id: " in result.stderr
     assert "currency: " in result.stderr
 
@@ -136,7 +136,7 @@ async def test_an_unknown_field_is_refused_before_anything_is_sent(call: Caller)
 
 async def test_a_wrong_key_is_unauthenticated(call: Caller) -> None:
     result = await call("Redeem", redeem(uuids.uuid7()), key="gdn_wrong")
-    assert result.returncode == 64 + 16
+    assert result.returncode == 100 + 16
     assert "API_KEY_INVALID" in result.stderr
 
 

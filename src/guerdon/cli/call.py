@@ -24,8 +24,8 @@ from guerdon.limits import DEADLINE_SECONDS_DEFAULT
 
 EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 69
-# Other answers of the server: 64 and the number of the status, as in 64 + 5 for NOT_FOUND.
-EXIT_STATUS_BASE = 64
+# Other answers of the server: 100 and the number of the status, as in 105 for NOT_FOUND.
+EXIT_STATUS_BASE = 100
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 KEY_VARIABLE = "GUERDON_API_KEY"
