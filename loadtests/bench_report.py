@@ -21,7 +21,8 @@ RATIOS: dict[str, tuple[str, str, float, float]] = {
     "hot_textbook": ("hot", "textbook", 6.0, 10.0),
 }
 PACKAGES = ("guerdon", "grpcio", "protobuf", "asyncpg", "uvloop")
-COMPONENTS = ("server", "postgres", "redis", "generator")
+# Component -> its heading in the table.
+COMPONENTS = {"server": "server", "postgres": "pg", "redis": "redis", "generator": "client"}
 MICROSECONDS = 1_000_000
 
 
@@ -162,7 +163,7 @@ def ratio_table(outcome: Outcome) -> Table:
 def row_table(outcome: Outcome) -> Table:
     title = "Calls in a closed loop, and microseconds of CPU for each of them"
     table = Table(title=title, title_justify="left", show_edge=False)
-    for heading in ("", "calls/s", "p50 ms", "p99 ms", *COMPONENTS, "all"):
+    for heading in ("", "calls/s", "p50 ms", "p99 ms", *COMPONENTS.values(), "all"):
         table.add_column(heading, justify="right" if heading else "left")
     for row, rounds in outcome.rounds.items():
         figures = figures_of(rounds)
