@@ -24,6 +24,7 @@ from tests.support.ledger import counters, item
 
 BLOCK_SECONDS_MAX = 10.0
 TOTAL_LIMIT_REACHED = int(RefusalReason.TOTAL_LIMIT_REACHED)
+OFFER_ENDED = int(RefusalReason.OFFER_ENDED)
 REQUEST_REVOKED = int(RefusalReason.REQUEST_REVOKED)
 REQUEST_ID_REUSED = int(RefusalReason.REQUEST_ID_REUSED)
 
@@ -171,6 +172,22 @@ async def test_a_redeem_behind_a_revoke_takes_the_use_that_came_back(
     late = second.redeem(item_of(tenant, offer_id))
     assert await answer_behind(first, second, late) == [GRANTED]
     assert (await counters(tenant.store.owner, offer_id))["used"] == 1
+
+
+async def test_a_window_that_ends_while_a_redeem_waits_is_over_for_it(
+    tenant: Tenant, first: Session, second: Session
+) -> None:
+    owner = tenant.store.owner
+    ends_at = await owner.fetchval("select clock_timestamp() + interval '1 second'")
+    offer_id = await tenant.new_offer(ends_at=ends_at)
+    await begin(first)
+    assert await first.redeem(item_of(tenant, offer_id)) == [GRANTED]
+    late = asyncio.create_task(second.redeem(item_of(tenant, offer_id)))
+    await until_blocked(owner, second, first)
+    while await owner.fetchval("select clock_timestamp() < $1", ends_at):
+        pass
+    await first.connection.execute("commit")
+    assert await late == [OFFER_ENDED]
 
 
 async def test_a_twin_waits_for_the_first_and_replays_it(
