@@ -15,14 +15,15 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import grpc
 import msgspec
 from rich.console import Console
 
 from guerdon.cli.state import read_demo_access
 from guerdon.embedded import running_servers
-from guerdon.embedded.temporary import temporary_folder
 from loadtests import ROOT
 from loadtests.admin import admin_of, tenant_of
 from loadtests.audit import Report, audit, print_report
@@ -30,7 +31,7 @@ from loadtests.cpu import listeners, tree_seconds
 from loadtests.history import LIMIT_REASONS, Attempt, History, read_attempts
 from loadtests.load_orders import Order, Result
 from loadtests.load_plan import LoadPlan, make_plan
-from loadtests.servers import Access, own_databases, own_guerdon
+from loadtests.servers import Access, execute, own_databases, own_guerdon
 
 EXIT_USAGE = 2
 OWN_WORKERS = 2
@@ -56,12 +57,32 @@ def main() -> int:
         seed = arguments.seed if arguments.seed is not None else random.randrange(1_000_000)
         console.print(f"Load on {access.address}, seed {seed}.")
         try:
-            return run(
-                arguments, access, random.Random(seed), stack.enter_context(temporary_folder())
-            )
+            prove_usable(access)
+            return run(arguments, access, random.Random(seed), folder)
+        except grpc.FutureTimeoutError:
+            text = f"Nobody answers at {access.address}."
         except grpc.RpcError as error:
-            console.print(f"The server cannot be used: {error}", markup=False, style="red")
-            return EXIT_USAGE
+            told: Any = error
+            text = f"{access.address} cannot be used: {told.code().name}: {told.details()}"
+        except Unusable as error:
+            text = str(error)
+        console.print(text, markup=False, style="red", soft_wrap=True)
+        return EXIT_USAGE
+
+
+class Unusable(Exception):
+    """What was given cannot be worked with; the text says what."""
+
+
+def prove_usable(access: Access) -> None:
+    """Before the load: the audit after it would come too late to say so."""
+    try:
+        tenant_of(access.api_key)
+        asyncio.run(execute(access.database_url, "select from guerdon.redemptions limit 1"))
+    except ValueError as error:
+        raise Unusable(str(error)) from None
+    except (OSError, asyncpg.PostgresError) as error:
+        raise Unusable(f"The database of the audit cannot be read: {error}") from None
 
 
 def parse_arguments() -> argparse.Namespace:
