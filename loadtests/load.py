@@ -56,6 +56,7 @@ def main() -> int:
         access = stack.enter_context(access_of(arguments))
         seed = arguments.seed if arguments.seed is not None else random.randrange(1_000_000)
         console.print(f"Load on {access.address}, seed {seed}.")
+        folder = stack.enter_context(temporary_folder())
         try:
             prove_usable(access)
             return run(arguments, access, random.Random(seed), folder)
