@@ -18,6 +18,10 @@ from guerdon.adapters.postgres.redemptions import PostgresRedemptions
 from guerdon.adapters.redis.admission import RedisAdmission
 from guerdon.adapters.redis.breaker import Breaker
 from guerdon.adapters.redis.offers import NoOfferShelf
+from guerdon.dataplane.applicable import ApplicableOffers
+from guerdon.dataplane.check_eligibility import CheckEligibility
+from guerdon.dataplane.observer import Observer
+from guerdon.dataplane.quote import Quote
 from guerdon.dataplane.redeem import Redeem
 from guerdon.dataplane.revoke import Revoke
 from guerdon.domain.identifiers import CustomerId, OfferId, RequestId, TenantId
@@ -36,6 +40,8 @@ class Engine:
 
     redeem: Redeem
     revoke: Revoke
+    check_eligibility: CheckEligibility
+    quote: Quote
     catalogue: Catalogue
     admission: RedisAdmission
     store: PostgresRedemptions
@@ -51,20 +57,34 @@ class Engine:
 
 
 @asynccontextmanager
-async def open_engine(database: Database, redis_url: str) -> AsyncIterator[Engine]:
+async def open_engine(
+    database: Database, redis_url: str, store: PostgresRedemptions | None = None
+) -> AsyncIterator[Engine]:
+    """The data plane; where nobody listens at the URL, it works without Redis."""
     metrics = PrometheusMetrics(CollectorRegistry())
     async with Redis.from_url(redis_url, protocol=2) as redis:
-        store = PostgresRedemptions(database)
+        store = store or PostgresRedemptions(database)
         catalogue = Catalogue(
             PostgresOfferReader(database), NoOfferShelf(), time.monotonic, metrics
         )
         admission = RedisAdmission(redis, Breaker(time.monotonic, metrics))
         places = asyncio.Semaphore(4)
+        observer = Observer(store, places, metrics)
+        applicable = ApplicableOffers(catalogue, observer, lambda: now())
         redeem = Redeem(catalogue, admission, store, places, metrics, lambda: now())
-        engine = Engine(redeem, Revoke(store, admission), catalogue, admission, store)
+        engine = Engine(
+            redeem,
+            Revoke(store, admission),
+            CheckEligibility(catalogue, observer, lambda: now()),
+            Quote(catalogue, observer, applicable, lambda: now()),
+            catalogue,
+            admission,
+            store,
+        )
         now: Callable[[], datetime] = lambda: datetime.now(UTC) + engine.clock_offset  # noqa: E731
         yield engine
         await redeem.close()
+        await observer.close()
         await admission.close()
         await catalogue.close()
 

@@ -32,6 +32,7 @@ from guerdon.telemetry import PrometheusMetrics
 from guerdon.transport.call import Call
 from guerdon.transport.pipeline import Pipeline
 from guerdon.transport.server import GrpcServer
+from tests.support.error_page import fits
 
 SERVICES: tuple[ServiceDescriptor, ...] = (
     offer_service_pb2.DESCRIPTOR.services_by_name["OfferService"],
@@ -192,6 +193,7 @@ def read_failure(error: grpc.aio.AioRpcError) -> Failure:
     info = error_details_pb2.ErrorInfo()
     infos[0].Unpack(info)
     assert info.domain == "guerdon"
+    assert fits(info.reason, set(info.metadata)), f"{info.reason} tells {dict(info.metadata)}"
     return Failure(error.code(), status, info, trailers)
 
 

@@ -3,6 +3,7 @@
 import inspect
 import re
 from pathlib import Path
+from uuid import UUID
 
 import grpc
 import pytest
@@ -14,17 +15,21 @@ from google.rpc import (  # type: ignore[import-untyped]  # The package ships no
 from guerdon.api.offers.v1 import error_reason_pb2
 from guerdon.domain import errors
 from guerdon.domain.errors import FieldViolation
+from guerdon.domain.identifiers import OfferId
 from guerdon.domain.refusals import Refusal, RefusalReason, Refused
 from guerdon.transport.errors import (
     MEANINGS,
     RETRYABLE_CODES,
     RETRYABLE_REASONS,
+    ErrorAnswer,
     answer,
     answer_error,
 )
+from tests.support.error_page import KEYS, fits
 
 ERRORS_PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 PREFIX = "ERROR_REASON_"
+OFFER_ID = OfferId(UUID(int=2))
 IN_PROTO = [
     value.name.removeprefix(PREFIX)
     for value in sorted(
@@ -36,12 +41,12 @@ ERRORS: dict[type[errors.GuerdonError], errors.GuerdonError] = {
     type(error): error
     for error in (
         errors.FieldsInvalid([FieldViolation("line", "is required")]),
-        errors.OfferInvalid([FieldViolation("offer.title", "is required")]),
-        errors.NotFound("offer"),
-        errors.CodeAlreadyUsed(),
-        errors.OfferAlreadyExists(),
-        errors.EtagMismatch(),
-        errors.StatusTransitionIllegal("cancelled", "active"),
+        errors.OfferInvalid([FieldViolation("offer.title", "is required")], OFFER_ID),
+        errors.NotFound("offer", OFFER_ID),
+        errors.CodeAlreadyUsed("SAVE50"),
+        errors.OfferAlreadyExists(OFFER_ID),
+        errors.EtagMismatch(OFFER_ID),
+        errors.StatusTransitionIllegal("cancelled", "active", OFFER_ID),
         errors.TransactionConflict(["T-1", "T-2"]),
         errors.PageTokenInvalid(),
         errors.Unauthenticated("API_KEY_EXPIRED"),
@@ -57,6 +62,13 @@ ERRORS: dict[type[errors.GuerdonError], errors.GuerdonError] = {
 
 def status_of(serialized: bytes) -> status_pb2.Status:
     return status_pb2.Status.FromString(serialized)
+
+
+def metadata_of(made: ErrorAnswer) -> dict[str, str]:
+    info = error_details_pb2.ErrorInfo()
+    status_of(made.status).details[0].Unpack(info)
+    assert info.reason == made.reason
+    return dict(info.metadata)
 
 
 def detail_names(status: status_pb2.Status) -> list[str]:
@@ -105,14 +117,42 @@ def test_every_error_of_the_domain_has_an_answer_of_its_own(
 ) -> None:
     made = answer_error(ERRORS[kind], "id")
     assert (made.code is grpc.StatusCode.INTERNAL) == (kind is errors.Defect)
+    assert set(metadata_of(made)) == KEYS[made.reason].all
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (errors.OfferInvalid([], None), {"violation_count": "0"}),
+        (
+            errors.StatusTransitionIllegal("draft", "expired", None),
+            {"from": "draft", "to": "expired"},
+        ),
+        (errors.NotFound("redemption", OFFER_ID), {"request_id": str(OFFER_ID)}),
+        (errors.NotFound("api_key", "8f14e45fceea167a"), {"api_key_id": "8f14e45fceea167a"}),
+        (errors.NotFound("tenant", OFFER_ID), {}),
+    ],
+    ids=["no offer yet", "no draft yet", "redemption", "api key", "tenant"],
+)
+def test_what_is_told_is_what_there_is(error: errors.GuerdonError, told: dict[str, str]) -> None:
+    made = answer_error(error, "id")
+    assert metadata_of(made) == told
+    assert fits(made.reason, set(told))
+
+
+def test_an_offer_that_is_not_valid_is_named_as_what_failed() -> None:
+    made = answer_error(ERRORS[errors.OfferInvalid], "id")
+    status = status_of(made.status)
+    assert detail_names(status) == ["ErrorInfo", "PreconditionFailure", "BadRequest"]
+    failure = error_details_pb2.PreconditionFailure()
+    status.details[1].Unpack(failure)
+    assert failure.violations[0].subject == f"offer_id:{OFFER_ID}"
 
 
 @pytest.mark.parametrize("reason", RefusalReason)
 def test_every_refusal_is_told_with_its_variables_as_text(reason: RefusalReason) -> None:
     made = answer_error(Refused(Refusal(reason, {"used": 1000, "limit": 1000})), "id")
-    info = error_details_pb2.ErrorInfo()
-    status_of(made.status).details[0].Unpack(info)
-    assert (info.reason, dict(info.metadata)) == (reason.name, {"used": "1000", "limit": "1000"})
+    assert (made.reason, metadata_of(made)) == (reason.name, {"used": "1000", "limit": "1000"})
 
 
 @pytest.mark.parametrize("error", [ValueError("select * from"), errors.Defect("select * from")])

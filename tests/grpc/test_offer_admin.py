@@ -156,7 +156,8 @@ async def test_a_status_has_its_ways(tenant: Tenant) -> None:
         Code.FAILED_PRECONDITION,
         "STATUS_TRANSITION_ILLEGAL",
     )
-    assert dict(failure.info.metadata) == {"from": "cancelled", "to": "active"}
+    told = {"offer_id": offer_id, "from": "cancelled", "to": "active"}
+    assert dict(failure.info.metadata) == told
 
 
 async def test_an_offer_that_could_not_be_redeemed_does_not_become_active(tenant: Tenant) -> None:
@@ -164,6 +165,7 @@ async def test_an_offer_that_could_not_be_redeemed_does_not_become_active(tenant
     failure = await tenant.fail("ChangeOfferStatus", offer_id=offer_id, status="active")
     assert (failure.code, failure.reason) == (Code.FAILED_PRECONDITION, "OFFER_INVALID")
     assert failure.fields
+    assert dict(failure.info.metadata) == {"offer_id": offer_id, "violation_count": "1"}
 
 
 async def test_codes_and_ids_are_used_once(tenant: Tenant, stranger: Tenant) -> None:
@@ -172,8 +174,10 @@ async def test_codes_and_ids_are_used_once(tenant: Tenant, stranger: Tenant) -> 
     await tenant.call("CreateOffer", offer=offer, offer_id=offer_id)
     used = await tenant.fail("CreateOffer", offer={**offer, "code": " SAVE50 "})
     assert (used.code, used.reason) == (Code.ALREADY_EXISTS, "CODE_ALREADY_USED")
+    assert dict(used.info.metadata) == {"code": "SAVE50"}
     twice = await tenant.fail("CreateOffer", offer={**offer, "code": ""}, offer_id=offer_id)
     assert (twice.code, twice.reason) == (Code.ALREADY_EXISTS, "OFFER_ALREADY_EXISTS")
+    assert dict(twice.info.metadata) == {"offer_id": offer_id}
     await stranger.call("CreateOffer", offer=offer)
 
 

@@ -180,6 +180,7 @@ async def test_an_unknown_offer_is_named_only_by_its_id(tenant: Tenant) -> None:
     offer_id = str(new_id())
     by_id = await tenant.refuse(offer_id)
     assert (by_id.code, by_id.reason) == (Code.NOT_FOUND, "OFFER_NOT_FOUND")
+    assert dict(by_id.info.metadata) == {"offer_id": offer_id}
     by_code = await tenant.refuse(offer_id, code="NO-SUCH-CODE")
     assert (by_code.code, by_code.reason) == (Code.NOT_FOUND, "OFFER_NOT_FOUND")
     assert not by_code.info.metadata

@@ -11,7 +11,7 @@ from guerdon.adapters.postgres.redemptions import PostgresRedemptions
 from guerdon.domain.errors import Conflict
 from guerdon.domain.identifiers import OfferId, TenantId
 from guerdon.domain.redemption import Redemption, RedemptionItem, RevokeOutcome
-from guerdon.domain.refusals import Refusal, RefusalReason
+from guerdon.domain.refusals import RefusalReason
 from guerdon.ports import StaleVersion
 from tests.support.control import wait_until_blocked
 from tests.support.ledger import counters, insert_offer, insert_tenant, item, new_id
@@ -36,7 +36,7 @@ async def outcomes(
         match answer.outcome:
             case Redemption():
                 words.append("REPLAYED" if answer.replayed else "GRANTED")
-            case Refusal(reason):
+            case RefusalReason() as reason:
                 words.append(reason.name)
             case StaleVersion():
                 words.append("STALE")

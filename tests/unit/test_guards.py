@@ -21,6 +21,7 @@ from guerdon.domain.identifiers import TargetId
 from guerdon.domain.offers import (
     REDEEMABLE_STATUSES,
     Offer,
+    OfferReference,
     OfferStatus,
     ProductScope,
     ServiceType,
@@ -28,7 +29,7 @@ from guerdon.domain.offers import (
 )
 from guerdon.domain.products import Product
 from guerdon.domain.redemption import Price, PricedLine, Purchase
-from guerdon.domain.refusals import Refusal, RefusalReason
+from guerdon.domain.refusals import Refusal, RefusalReason, refuse_unknown
 from guerdon.domain.tenants import PriceSource, Tenant
 from tests.unit import samples
 from tests.unit.samples import (
@@ -151,9 +152,8 @@ def test_of_many_reasons_the_first_is_told(reasons: set[RefusalReason]) -> None:
 
 
 def test_an_unknown_offer_and_a_deleted_one_get_the_same_answer() -> None:
-    unknown = decide(PASSING.purchase, None, None, TENANT, NOW)
-    deleted = PASSING.with_offer(deleted=True).decide()
-    assert unknown == deleted == Refusal(RefusalReason.OFFER_NOT_FOUND)
+    unknown = refuse_unknown(OfferReference(offer_id=PASSING.offer.offer_id))
+    assert PASSING.with_offer(deleted=True).decide() == unknown
 
 
 @pytest.mark.parametrize("status", sorted(set(OfferStatus) - REDEEMABLE_STATUSES))

@@ -108,7 +108,7 @@ class ApiKeys:
         """End the key; ending it again changes nothing. Raises NotFound("api_key")."""
         key = await self._store.revoke(tenant_id, key_id)
         if key is None:
-            raise NotFound("api_key")
+            raise NotFound("api_key", key_id)
         await self._publisher.publish([Change(ChangeKind.KEY, tenant_id, key_id, 0)])
         return key
 

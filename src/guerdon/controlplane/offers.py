@@ -198,13 +198,13 @@ class Offers:
         tenant = await self._catalogue.tenant(tenant_id)
 
         def edit(current: OfferDraft) -> OfferDraft:
-            check_transition(current.offer.status, status)
+            check_transition(current.offer.status, status, offer_id)
             offer = msgspec.structs.replace(current.offer, status=status)
             draft = msgspec.structs.replace(current, offer=offer)
             if status in REDEEMABLE_STATUSES and current.offer.status is not status:
                 wrong = [*validate_draft(draft, tenant), *validate_activation(draft, self._now())]
                 if wrong:
-                    raise OfferInvalid(wrong)
+                    raise OfferInvalid(wrong, offer_id)
             return draft
 
         return await self._edit(tenant, offer_id, etag, changed_by, edit)
@@ -221,7 +221,7 @@ class Offers:
         for _ in range(EDIT_ATTEMPTS_MAX):
             current = await self._find(tenant.tenant_id, offer_id)
             if etag and etag != _etag(current):
-                raise EtagMismatch
+                raise EtagMismatch(offer_id)
             draft = edit(current.draft)
             if draft == current.draft:
                 return _view(current, tenant)
@@ -237,7 +237,7 @@ class Offers:
     async def _find(self, tenant_id: TenantId, offer_id: OfferId) -> OfferRecord:
         record = await self._store.find(tenant_id, offer_id)
         if record is None:
-            raise NotFound("offer")
+            raise NotFound("offer", offer_id)
         return record
 
     async def _announced(self, record: OfferRecord, tenant: Tenant) -> OfferView:
@@ -254,7 +254,7 @@ class Offers:
         before = [] if current is None else validate_activation(current, now)
         wrong = [one for one in validate_activation(draft, now) if one not in before]
         if wrong:
-            raise OfferInvalid(wrong)
+            raise OfferInvalid(wrong, None if current is None else draft.offer.offer_id)
 
 
 def _view(record: OfferRecord, tenant: Tenant) -> OfferView:

@@ -13,7 +13,7 @@ from guerdon.domain.identifiers import CustomerId, OfferId, TenantId
 from guerdon.domain.offers import EligibilityLogic, Offer, OfferReference, ServiceType
 from guerdon.domain.products import Product
 from guerdon.domain.redemption import Line, PricedLine, Purchase
-from guerdon.domain.refusals import Refusal, RefusalReason, Refused
+from guerdon.domain.refusals import Refusal, Refused, refuse_unknown
 from guerdon.domain.tenants import Tenant
 from guerdon.limits import ATTEMPTS_MAX
 from guerdon.ports import Observation, OfferCatalogue, Probe, RuleResult
@@ -58,7 +58,9 @@ class CheckEligibility:
         for _ in range(ATTEMPTS_MAX):
             offer = await self._catalogue.offer(question.tenant_id, question.offer)
             product = await self._find_product(question, offer, tenant)
-            decision = _decide(question, offer, product, tenant, self._now())
+            decision = None
+            if offer is not None:
+                decision = _decide(question, offer, product, tenant, self._now())
             seen = await self._observer.observe(
                 question.tenant_id, _probe(question, decision), explain=True, seconds=seconds
             )
@@ -67,7 +69,7 @@ class CheckEligibility:
                     self._catalogue, question.tenant_id, question.offer, offer, product
                 )
             elif offer is None:
-                raise Refused(Refusal(RefusalReason.OFFER_NOT_FOUND))
+                raise Refused(refuse_unknown(question.offer))
             else:
                 return _report(question, offer, product, tenant, seen)
         raise Conflict
@@ -85,13 +87,11 @@ class CheckEligibility:
 
 def _decide(
     question: EligibilityQuestion,
-    offer: Offer | None,
+    offer: Offer,
     product: Product | None,
     tenant: Tenant,
     now: datetime,
 ) -> PricedLine | Refusal | None:
-    if offer is None:
-        return Refusal(RefusalReason.OFFER_NOT_FOUND)
     if question.line is None:
         return guards.refuse_offer(offer, question.service_type, question.currency, now)
     purchase = Purchase(
@@ -122,10 +122,11 @@ def _report(
     decision = _decide(question, offer, product, tenant, seen.clock)
     priced = decision if isinstance(decision, PricedLine) else None
     refusals = [decision] if isinstance(decision, Refusal) else []
+    product_id = question.line.product_id if question.line else None
     return EligibilityReport(
         offer_id=offer.offer_id,
         offer_version=offer.version,
-        refusals=(*refusals, *refusals_of_use(offer, priced, seen)),
+        refusals=(*refusals, *refusals_of_use(offer, product_id, priced, seen)),
         eligibility_logic=offer.eligibility_logic,
         rule_results=seen.rule_results,
         evaluated_at=seen.clock,

@@ -16,5 +16,5 @@ class GetRedemption:
         """Raises NotFound, also for a request that was revoked before it arrived."""
         redemption = await self._store.find(tenant_id, request_id)
         if redemption is None:
-            raise NotFound("redemption")
+            raise NotFound("redemption", request_id)
         return redemption

@@ -1,8 +1,7 @@
 """What the cache says of a purchase under an offer, and what Postgres makes of it.
 
 The guards run on cached configuration, so their answer is provisional. `confirm` holds it against
-one
-snapshot of Postgres: the same versions there make it true.
+one snapshot of Postgres: the same versions there make it true.
 """
 
 from collections.abc import Iterator
@@ -11,11 +10,11 @@ from datetime import datetime
 import msgspec
 
 from guerdon.domain import guards
-from guerdon.domain.identifiers import TenantId
+from guerdon.domain.identifiers import ProductId, TenantId
 from guerdon.domain.offers import Offer, OfferReference
 from guerdon.domain.products import Product
 from guerdon.domain.redemption import PricedLine, Purchase
-from guerdon.domain.refusals import Refusal, RefusalReason
+from guerdon.domain.refusals import Refusal, RefusalReason, refuse_unknown, refuse_use
 from guerdon.domain.tenants import Tenant
 from guerdon.ports import Observation, OfferCatalogue, StaleVersion
 
@@ -36,9 +35,11 @@ async def judge(
     """The guards' answer by what the catalogue knows."""
     tenant = await catalogue.tenant(purchase.tenant_id)
     offer = await catalogue.offer(purchase.tenant_id, reference)
+    if offer is None:
+        return Judgement(purchase, tenant, None, None, refuse_unknown(reference))
     product = None
     product_id = purchase.line.product_id
-    if offer is not None and product_id is not None and guards.needs_product(offer, tenant):
+    if product_id is not None and guards.needs_product(offer, tenant):
         product = await catalogue.product(purchase.tenant_id, product_id)
     decision = guards.decide(purchase, offer, product, tenant, now)
     return Judgement(purchase, tenant, offer, product, decision)
@@ -53,12 +54,14 @@ def confirm(judgement: Judgement, observation: Observation) -> PricedLine | Refu
     offer, product = judgement.offer, judgement.product
     if stale := find_stale(offer, product, observation):
         return stale
-    decision = guards.decide(
-        judgement.purchase, offer, product, judgement.tenant, observation.clock
-    )
-    if isinstance(decision, Refusal) or offer is None:
+    if offer is None:
+        return judgement.decision
+    purchase = judgement.purchase
+    decision = guards.decide(purchase, offer, product, judgement.tenant, observation.clock)
+    if isinstance(decision, Refusal):
         return decision
-    return next(refusals_of_use(offer, decision, observation), decision)
+    refusals = refusals_of_use(offer, purchase.line.product_id, decision, observation)
+    return next(refusals, decision)
 
 
 def find_stale(
@@ -74,19 +77,27 @@ def find_stale(
 
 
 def refusals_of_use(
-    offer: Offer, priced: PricedLine | None, seen: Observation
+    offer: Offer, product_id: ProductId | None, priced: PricedLine | None, seen: Observation
 ) -> Iterator[Refusal]:
-    """What Postgres has against it, in order: customer, order, total, product, customer limit."""
+    """What Postgres has against it, in order: customer, order, total, product, customer limit.
+
+    The snapshot is of the offer's version, so the limits are the offer's.
+    """
     if seen.customer_refusal is not None:
-        yield seen.customer_refusal
+        yield refuse_use(seen.customer_refusal, offer)
     if seen.order_used:
-        yield _refuse(offer, RefusalReason.ORDER_ALREADY_USED)
+        yield refuse_use(RefusalReason.ORDER_ALREADY_USED, offer)
     if _is_spent(seen.total_used, seen.total_limit):
-        yield _refuse(offer, RefusalReason.TOTAL_LIMIT_REACHED, seen.total_limit)
+        yield refuse_use(RefusalReason.TOTAL_LIMIT_REACHED, offer)
     if priced is not None and _is_spent(seen.target_used, priced.target_max_uses):
-        yield _refuse(offer, RefusalReason.PRODUCT_LIMIT_REACHED, priced.target_max_uses)
+        yield refuse_use(
+            RefusalReason.PRODUCT_LIMIT_REACHED,
+            offer,
+            product_id=product_id,
+            product_limit=priced.target_max_uses,
+        )
     if _is_spent(seen.customer_used, seen.per_customer_limit):
-        yield _refuse(offer, RefusalReason.CUSTOMER_LIMIT_REACHED, seen.per_customer_limit)
+        yield refuse_use(RefusalReason.CUSTOMER_LIMIT_REACHED, offer)
 
 
 async def forget_stale(
@@ -103,13 +114,6 @@ async def forget_stale(
         await catalogue.forget_offer(tenant_id, offer.offer_id, offer.version)
     if product is not None:
         await catalogue.forget_product(tenant_id, product.product_id)
-
-
-def _refuse(offer: Offer, reason: RefusalReason, limit: int | None = None) -> Refusal:
-    details: dict[str, str | int] = {"offer_id": str(offer.offer_id)}
-    if limit is not None:
-        details["limit"] = limit
-    return Refusal(reason, details)
 
 
 def _is_spent(used: int, limit: int | None) -> bool:

@@ -15,7 +15,7 @@ from guerdon.domain.identifiers import CustomerId
 from guerdon.domain.offers import Offer, OfferReference
 from guerdon.domain.products import Product
 from guerdon.domain.redemption import Price, PricedLine, Purchase
-from guerdon.domain.refusals import Refusal, RefusalReason, Refused
+from guerdon.domain.refusals import Refusal, Refused
 from guerdon.limits import ATTEMPTS_MAX
 from guerdon.ports import OfferCatalogue, Probe, StaleVersion
 
@@ -84,9 +84,9 @@ class Quote:
                 await forget_stale(
                     self._catalogue, tenant_id, reference, judgement.offer, judgement.product
                 )
-            elif judgement.offer is None:
-                raise Refused(Refusal(RefusalReason.OFFER_NOT_FOUND))
             elif isinstance(confirmed, Refusal):
+                if judgement.offer is None:
+                    raise Refused(confirmed)
                 return await self._report(purchase, None, None, (confirmed,), seen.clock)
             else:
                 return await self._report(

@@ -1,8 +1,7 @@
 """Redeem: use an offer once, exactly.
 
 Guards on the cached offer, a place in the tenant's batch, Redis' hint on which road to take, and
-then
-Postgres: the cheap confirmation of a no, or the locking function. See docs/architecture.md.
+then Postgres: the cheap confirmation of a no, or the locking function. See docs/architecture.md.
 """
 
 import asyncio
@@ -26,7 +25,13 @@ from guerdon.domain.redemption import (
     Redemption,
     RedemptionItem,
 )
-from guerdon.domain.refusals import Refusal, RefusalReason, Refused
+from guerdon.domain.refusals import (
+    Refusal,
+    RefusalReason,
+    Refused,
+    refuse_request,
+    refuse_use,
+)
 from guerdon.limits import ATTEMPTS_MAX, QUEUE_ITEMS_MAX, QUEUE_ITEMS_MAX_WITHOUT_REDIS
 from guerdon.ports import (
     Admission,
@@ -41,6 +46,7 @@ from guerdon.ports import (
 from guerdon.telemetry import SPAN_REDEEM_BATCH, Metrics
 
 Answer = Granted | Refusal | StaleVersion
+REASONS_OF_THE_REQUEST = (RefusalReason.REQUEST_REVOKED, RefusalReason.REQUEST_ID_REUSED)
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -125,7 +131,7 @@ class Redeem:
             if number not in answers
         }
         if items:
-            answers |= await self._redeem_items(tenant_id, items)
+            answers |= await self._redeem_items(tenant_id, attempts, items)
         in_order = [answers[number] for number in range(len(attempts))]
         self._count(in_order)
         return in_order
@@ -168,11 +174,17 @@ class Redeem:
         return answers
 
     async def _redeem_items(
-        self, tenant_id: TenantId, items: Mapping[int, RedemptionItem]
+        self,
+        tenant_id: TenantId,
+        attempts: Sequence[Attempt],
+        items: Mapping[int, RedemptionItem],
     ) -> dict[int, Answer | Exception]:
         outcomes, counters = await redeem_each(self._store, tenant_id, list(items.values()))
         self._admission.record(tenant_id, counters)
-        return {number: _answer(outcome) for number, outcome in zip(items, outcomes, strict=True)}
+        return {
+            number: _answer(attempts[number], items[number], outcome)
+            for number, outcome in zip(items, outcomes, strict=True)
+        }
 
     def _count(self, answers: Sequence[Answer | Exception]) -> None:
         granted = [answer for answer in answers if isinstance(answer, Granted)]
@@ -207,12 +219,13 @@ def _probe(attempt: Attempt) -> Probe:
 
 def _known(attempt: Attempt, observation: Observation) -> Granted | Refusal | None:
     """What the request id was used for already, which comes before any other reason."""
+    request_id = attempt.command.request_id
     if observation.tombstoned:
-        return Refusal(RefusalReason.REQUEST_REVOKED)
+        return refuse_request(RefusalReason.REQUEST_REVOKED, request_id)
     if observation.redemption is None:
         return None
     if observation.body_hash != attempt.body_hash:
-        return Refusal(RefusalReason.REQUEST_ID_REUSED)
+        return refuse_request(RefusalReason.REQUEST_ID_REUSED, request_id)
     return Granted(observation.redemption, replayed=True)
 
 
@@ -222,9 +235,28 @@ def _item(attempt: Attempt, priced: PricedLine) -> RedemptionItem:
     return RedemptionItem(attempt.command, attempt.body_hash, offer.offer_id, offer.version, priced)
 
 
-def _answer(outcome: RedemptionAnswer | GuerdonError) -> Answer | Exception:
+def _answer(
+    attempt: Attempt, item: RedemptionItem, outcome: RedemptionAnswer | GuerdonError
+) -> Answer | Exception:
     if isinstance(outcome, GuerdonError):
         return outcome
-    if isinstance(outcome.outcome, Redemption):
-        return Granted(outcome.outcome, outcome.replayed)
-    return outcome.outcome
+    match outcome.outcome:
+        case Redemption() as redemption:
+            return Granted(redemption, outcome.replayed)
+        case StaleVersion() as stale:
+            return stale
+        case reason:
+            return _refuse(attempt, item, reason)
+
+
+def _refuse(attempt: Attempt, item: RedemptionItem, reason: RefusalReason) -> Refusal:
+    """The locking function judged by the version that the attempt knows, so that tells the rest."""
+    offer = attempt.judgement.offer
+    if offer is None or reason in REASONS_OF_THE_REQUEST:
+        return refuse_request(reason, item.command.request_id)
+    return refuse_use(
+        reason,
+        offer,
+        product_id=item.command.line.product_id,
+        product_limit=item.priced.target_max_uses,
+    )

@@ -1,6 +1,10 @@
 """What went wrong that is no refusal: errors carry data, transport alone words them."""
 
+from uuid import UUID
+
 import msgspec
+
+from guerdon.domain.identifiers import OfferId
 
 
 class FieldViolation(msgspec.Struct, frozen=True):
@@ -23,36 +27,58 @@ class FieldsInvalid(GuerdonError):
 
 
 class OfferInvalid(FieldsInvalid):
-    """An offer that cannot be activated as it is; carries everything that is wrong with it."""
+    """An offer that cannot be activated as it is; carries everything that is wrong with it.
+
+    `offer_id` is None for an offer that was to be created so.
+    """
+
+    def __init__(self, violations: list[FieldViolation], offer_id: OfferId | None) -> None:
+        super().__init__(violations)
+        self.offer_id = offer_id
 
 
 class NotFound(GuerdonError):
-    """Absent in the caller's own tenant. `kind` is "offer", "redemption" or "api_key"."""
+    """Absent in the caller's own tenant. `kind` is "offer", "redemption", "api_key" or "tenant",
+    `name` the id by which it was looked for."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, name: UUID | str) -> None:
         super().__init__(kind)
         self.kind = kind
+        self.name = str(name)
 
 
 class CodeAlreadyUsed(GuerdonError):
-    """Another live offer of the tenant has this code."""
+    """Another live offer of the tenant has this code, as it was to be written."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__("code")
+        self.code = code
 
 
 class OfferAlreadyExists(GuerdonError):
     """The tenant has an offer of the id that was asked for."""
 
+    def __init__(self, offer_id: OfferId) -> None:
+        super().__init__(str(offer_id))
+        self.offer_id = offer_id
+
 
 class EtagMismatch(GuerdonError):
-    """The resource changed since it was read."""
+    """The offer changed since it was read."""
+
+    def __init__(self, offer_id: OfferId) -> None:
+        super().__init__(str(offer_id))
+        self.offer_id = offer_id
 
 
 class StatusTransitionIllegal(GuerdonError):
-    """The offer's life cycle has no such step."""
+    """The offer's life cycle has no such step. `offer_id` is None for an offer to be created."""
 
-    def __init__(self, current: str, wanted: str) -> None:
+    def __init__(self, current: str, wanted: str, offer_id: OfferId | None) -> None:
         super().__init__(f"{current} -> {wanted}")
         self.current = current
         self.wanted = wanted
+        self.offer_id = offer_id
 
 
 class TransactionConflict(GuerdonError):

@@ -23,7 +23,7 @@ from guerdon.domain.offers import (
 )
 from guerdon.domain.products import Product, ProductKind
 from guerdon.domain.redemption import Line, Price, PricedLine, Purchase
-from guerdon.domain.refusals import Refusal, RefusalReason
+from guerdon.domain.refusals import Refusal, RefusalReason, refuse, refuse_use
 from guerdon.domain.tenants import PriceSource, Tenant
 
 
@@ -43,7 +43,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 def decide(
     purchase: Purchase,
-    offer: Offer | None,
+    offer: Offer,
     product: Product | None,
     tenant: Tenant,
     now: datetime,
@@ -53,8 +53,8 @@ def decide(
     `product` is read only where `needs_product` says so; None then counts as an unknown product. An
     inactive product is covered by no offer whose product facts matter.
     """
-    if offer is None or offer.deleted:
-        return Refusal(RefusalReason.OFFER_NOT_FOUND)
+    if offer.deleted:
+        return refuse(RefusalReason.OFFER_NOT_FOUND, offer)
     facts = _relevant_facts(purchase.line, offer, product, tenant)
     return refuse_offer(offer, purchase.service_type, purchase.currency, now) or _decide_line(
         purchase, offer, facts, tenant
@@ -129,17 +129,13 @@ def _relevant_facts(
     return product if product is not None else Product(line.product_id, facts_version=0)
 
 
-def _refuse(reason: RefusalReason, offer: Offer, **details: str | int) -> Refusal:
-    return Refusal(reason, {"offer_id": str(offer.offer_id), **details})
-
-
 def _refuse_state(offer: Offer, now: datetime) -> Refusal | None:
     if offer.status not in REDEEMABLE_STATUSES:
-        return _refuse(RefusalReason.OFFER_NOT_ACTIVE, offer, status=offer.status.value)
+        return refuse_use(RefusalReason.OFFER_NOT_ACTIVE, offer)
     if offer.starts_at is not None and now < offer.starts_at:
-        return _refuse(RefusalReason.OFFER_NOT_STARTED, offer, starts_at=_rfc3339(offer.starts_at))
+        return refuse_use(RefusalReason.OFFER_NOT_STARTED, offer)
     if offer.ends_at is not None and now >= offer.ends_at:
-        return _refuse(RefusalReason.OFFER_ENDED, offer, ends_at=_rfc3339(offer.ends_at))
+        return refuse_use(RefusalReason.OFFER_ENDED, offer)
     return None
 
 
@@ -147,14 +143,14 @@ def _refuse_terms(offer: Offer, service_type: ServiceType, currency: str | None)
     if ServiceType.BOTH not in (service_type, offer.service_type) and (
         service_type is not offer.service_type
     ):
-        return _refuse(
+        return refuse(
             RefusalReason.SERVICE_TYPE_NOT_COVERED,
             offer,
             requested=service_type.value,
             covered=offer.service_type.value,
         )
     if currency is not None and currency != offer.currency:
-        return _refuse(
+        return refuse(
             RefusalReason.CURRENCY_NOT_COVERED, offer, requested=currency, covered=offer.currency
         )
     return None
@@ -167,7 +163,7 @@ def _decide_line(
     targets = _matching_targets(offer, line, facts)
     if not _is_covered(offer, facts, targets):
         product = {} if line.product_id is None else {"product_id": str(line.product_id)}
-        return _refuse(RefusalReason.PRODUCT_NOT_COVERED, offer, **product)
+        return refuse(RefusalReason.PRODUCT_NOT_COVERED, offer, **product)
     choice = _choose_target(offer, targets, line, tenant)
     if isinstance(choice, Refusal):
         return choice
@@ -257,12 +253,12 @@ def _refuse_quantity(offer: Offer, target: Target | None, line: Line) -> Refusal
     quantity = line.quantity
     quantity_min = pricing.pieces_min(offer, target)
     if quantity < quantity_min:
-        return _refuse(
+        return refuse(
             RefusalReason.QUANTITY_TOO_LOW, offer, quantity=quantity, quantity_min=quantity_min
         )
     quantity_max = None if target is None else target.max_quantity_per_purchase
     if quantity_max is not None and quantity > quantity_max:
-        return _refuse(
+        return refuse(
             RefusalReason.QUANTITY_TOO_HIGH, offer, quantity=quantity, quantity_max=quantity_max
         )
     return None
@@ -275,7 +271,7 @@ def _refuse_stock(
         return None
     if stock_notice(facts, line.quantity) is not StockNotice.OUT_OF_STOCK:
         return None
-    return _refuse(
+    return refuse(
         RefusalReason.OUT_OF_STOCK,
         offer,
         product_id=str(facts.product_id),
@@ -300,14 +296,14 @@ def _refuse_unit_price(
             return None
         details["catalogue_price_minor"] = facts.list_price_minor
         details["catalogue_currency"] = facts.currency
-    return _refuse(RefusalReason.PRICE_MISMATCH, offer, **details)
+    return refuse(RefusalReason.PRICE_MISMATCH, offer, **details)
 
 
 def _refuse_changed_price(purchase: Purchase, offer: Offer, price: Price) -> Refusal | None:
     expected = purchase.expected_paid_minor
     if expected is None or expected == price.paid_minor:
         return None
-    return _refuse(
+    return refuse(
         RefusalReason.PRICE_CHANGED,
         offer,
         expected_paid_minor=expected,
@@ -334,7 +330,3 @@ def _rank(candidate: Candidate) -> tuple[int, int, datetime, int]:
     offer = candidate.offer
     ends_at = offer.ends_at or datetime.max.replace(tzinfo=UTC)
     return -candidate.priced.price.discount_minor, -offer.priority, ends_at, offer.offer_id.int
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from guerdon.domain.errors import StatusTransitionIllegal
+from guerdon.domain.identifiers import OfferId
 from guerdon.domain.offers import OfferStatus
 
 TRANSITIONS: Final[Mapping[OfferStatus, frozenset[OfferStatus]]] = MappingProxyType(
@@ -27,11 +28,13 @@ TRANSITIONS: Final[Mapping[OfferStatus, frozenset[OfferStatus]]] = MappingProxyT
 )
 
 
-def check_transition(current: OfferStatus, wanted: OfferStatus) -> None:
+def check_transition(
+    current: OfferStatus, wanted: OfferStatus, offer_id: OfferId | None = None
+) -> None:
     """Raises StatusTransitionIllegal for a step that the life cycle does not have.
 
     Staying where it is changes nothing and is legal. A new offer starts as a draft, so the status
     it is created with is a step from there.
     """
     if wanted is not current and wanted not in TRANSITIONS[current]:
-        raise StatusTransitionIllegal(current.value, wanted.value)
+        raise StatusTransitionIllegal(current.value, wanted.value, offer_id)

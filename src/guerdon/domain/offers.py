@@ -177,6 +177,11 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return None if self.code is None else normalise_code(self.code)
 
     @cached_property
+    def id_text(self) -> str:
+        """The id as text, made once: a sold-out offer tells it to thousands."""
+        return str(self.offer_id)
+
+    @cached_property
     def targets_by_id(self) -> dict[UUID, Target]:
         """The targets by their id, made once: a cached offer may list a thousand."""
         return {target.target_id: target for target in self.targets}

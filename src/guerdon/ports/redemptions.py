@@ -10,7 +10,7 @@ import msgspec
 from guerdon.domain.identifiers import CustomerId, OfferId, ProductId, RequestId, TargetId, TenantId
 from guerdon.domain.offers import OfferReference
 from guerdon.domain.redemption import Redemption, RedemptionItem, Revocation
-from guerdon.domain.refusals import Refusal
+from guerdon.domain.refusals import RefusalReason
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     customer_used: int = 0
     per_customer_limit: int | None = None
     order_used: bool = False
-    customer_refusal: Refusal | None = None
+    customer_refusal: RefusalReason | None = None
     """CUSTOMER_BLOCKED, NOT_IN_AUDIENCE or NOT_ELIGIBLE, by the facts of the snapshot."""
     rule_results: tuple[RuleResult, ...] = ()
 
@@ -86,9 +86,12 @@ class StaleVersion(msgspec.Struct, frozen=True):
 
 
 class RedemptionAnswer(msgspec.Struct, frozen=True):
-    """One item's outcome. `replayed` tells a redemption that had been granted before."""
+    """One item's outcome. `replayed` tells a redemption that had been granted before.
 
-    outcome: Redemption | Refusal | StaleVersion
+    A refusal is by the offer version, and the facts version, that the item was priced by.
+    """
+
+    outcome: Redemption | RefusalReason | StaleVersion
     replayed: bool = False
 
 

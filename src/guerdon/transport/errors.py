@@ -17,6 +17,7 @@ from google.rpc import (  # type: ignore[import-untyped]  # The package ships no
 )
 
 from guerdon.domain import errors
+from guerdon.domain.identifiers import OfferId
 from guerdon.domain.refusals import Refused
 from guerdon.limits import ERROR_DETAILS_BYTES_MAX, RETRY_AFTER_SECONDS
 
@@ -138,17 +139,13 @@ RETRYABLE_CODES = frozenset({Code.UNAVAILABLE})
 RETRYABLE_REASONS = frozenset({"CONFLICT"})
 # What PreconditionFailure and QuotaFailure name as their subject: the first of these that is told.
 SUBJECTS = ("product_id", "offer_id", "request_id")
+# By kind of what is not there: the reason, and the variable that names it.
 NOT_FOUND_REASONS = {
-    "offer": "OFFER_NOT_FOUND",
-    "redemption": "REDEMPTION_NOT_FOUND",
-    "api_key": "API_KEY_NOT_FOUND",
-    # The key of a tenant that is gone opens nothing.
-    "tenant": "API_KEY_INVALID",
+    "offer": ("OFFER_NOT_FOUND", "offer_id"),
+    "redemption": ("REDEMPTION_NOT_FOUND", "request_id"),
+    "api_key": ("API_KEY_NOT_FOUND", "api_key_id"),
 }
 PLAIN_REASONS: dict[type[errors.GuerdonError], str] = {
-    errors.CodeAlreadyUsed: "CODE_ALREADY_USED",
-    errors.EtagMismatch: "ETAG_MISMATCH",
-    errors.OfferAlreadyExists: "OFFER_ALREADY_EXISTS",
     errors.PageTokenInvalid: "PAGE_TOKEN_INVALID",
     errors.DependencyUnavailable: "DEPENDENCY_UNAVAILABLE",
     errors.OutcomeUnknown: "OUTCOME_UNKNOWN",
@@ -199,17 +196,8 @@ def answer_error(error: BaseException, server_request_id: str) -> ErrorAnswer:
             return answer_violations(error)
         case errors.Overloaded():
             return answer("OVERLOADED", {}, error.retry_after_seconds)
-        case errors.Unauthenticated():
-            return answer(error.reason)
-        case errors.NotFound():
-            return answer(NOT_FOUND_REASONS[error.kind])
-        case errors.StatusTransitionIllegal():
-            return answer("STATUS_TRANSITION_ILLEGAL", {"from": error.current, "to": error.wanted})
-        case errors.TransactionConflict():
-            return answer("TRANSACTION_CONFLICT", _transactions(error.transaction_ids))
-    reason = PLAIN_REASONS.get(type(error)) if isinstance(error, errors.GuerdonError) else None
-    if reason is not None:
-        return answer(reason)
+        case errors.GuerdonError() if told := _tell(error):
+            return answer(*told)
     return answer("INTERNAL", {"server_request_id": server_request_id})
 
 
@@ -224,16 +212,23 @@ def answer(
 
 def answer_violations(error: errors.FieldsInvalid) -> ErrorAnswer:
     """All violations at once, as many as a client's cap on metadata lets through."""
-    reason = "OFFER_INVALID" if isinstance(error, errors.OfferInvalid) else "FIELDS_INVALID"
-    variables = (("violation_count", len(error.violations)),)
-    bad_request = _bad_request(error.violations)
-    return _assemble(reason, [_error_info(reason, variables), bad_request], RETRY_AFTER_SECONDS)
+    reason, variables = "FIELDS_INVALID", _of_offer(None)
+    if isinstance(error, errors.OfferInvalid):
+        reason, variables = "OFFER_INVALID", _of_offer(error.offer_id)
+    variables["violation_count"] = len(error.violations)
+    details = [*_details(reason, tuple(variables.items())), _bad_request(error.violations)]
+    return _assemble(reason, details, RETRY_AFTER_SECONDS)
 
 
 @lru_cache(maxsize=ANSWERS_CACHED_MAX)
 def _answer(
     reason: str, variables: tuple[tuple[str, str | int], ...], retry_after_seconds: float
 ) -> ErrorAnswer:
+    return _assemble(reason, _details(reason, variables), retry_after_seconds)
+
+
+def _details(reason: str, variables: tuple[tuple[str, str | int], ...]) -> list[Message]:
+    """The ErrorInfo, and what the reason's code calls for beside it."""
     details: list[Message] = [_error_info(reason, variables)]
     meaning = MEANINGS[reason]
     subject = _subject(dict(variables))
@@ -241,7 +236,7 @@ def _answer(
         details.append(_precondition_failure(reason, subject, meaning.sentence))
     elif meaning.code is Code.RESOURCE_EXHAUSTED:
         details.append(_quota_failure(subject, meaning.sentence))
-    return _assemble(reason, details, retry_after_seconds)
+    return details
 
 
 def _assemble(reason: str, details: list[Message], retry_after_seconds: float) -> ErrorAnswer:
@@ -303,6 +298,36 @@ def _retry_info(seconds: float) -> error_details_pb2.RetryInfo:
 
 def _subject(variables: Variables) -> str:
     return next((f"{name}:{variables[name]}" for name in SUBJECTS if name in variables), "request")
+
+
+def _tell(error: errors.GuerdonError) -> tuple[str, Variables] | None:
+    """The reason of an error of the planes, and its variables; None for a defect."""
+    match error:
+        case errors.Unauthenticated():
+            return error.reason, {}
+        case errors.NotFound(kind="tenant"):
+            # The key of a tenant that is gone opens nothing.
+            return "API_KEY_INVALID", {}
+        case errors.NotFound():
+            reason, variable = NOT_FOUND_REASONS[error.kind]
+            return reason, {variable: error.name}
+        case errors.CodeAlreadyUsed():
+            return "CODE_ALREADY_USED", {"code": error.code}
+        case errors.OfferAlreadyExists():
+            return "OFFER_ALREADY_EXISTS", _of_offer(error.offer_id)
+        case errors.EtagMismatch():
+            return "ETAG_MISMATCH", _of_offer(error.offer_id)
+        case errors.StatusTransitionIllegal():
+            step = {"from": error.current, "to": error.wanted}
+            return "STATUS_TRANSITION_ILLEGAL", _of_offer(error.offer_id) | step
+        case errors.TransactionConflict():
+            return "TRANSACTION_CONFLICT", _transactions(error.transaction_ids)
+    plain = PLAIN_REASONS.get(type(error))
+    return None if plain is None else (plain, {})
+
+
+def _of_offer(offer_id: OfferId | None) -> dict[str, str | int]:
+    return {} if offer_id is None else {"offer_id": str(offer_id)}
 
 
 def _transactions(transaction_ids: Sequence[str]) -> Variables:

@@ -29,7 +29,7 @@ class PostgresOfferReader:
             queries.text("list_live_offers"), tenant_id, known_fingerprint
         )
         if row["o_tenant"] is None:
-            raise NotFound("tenant")
+            raise NotFound("tenant", tenant_id)
         stamps = None
         if row["o_offers"] is not None:
             told = map(OfferStamp, row["o_versions"], row["o_updated"])

@@ -11,12 +11,10 @@ from contextlib import contextmanager
 import asyncpg
 
 from guerdon.domain.errors import (
-    CodeAlreadyUsed,
     Conflict,
     Defect,
     DependencyUnavailable,
     GuerdonError,
-    OfferAlreadyExists,
     OutcomeUnknown,
 )
 from guerdon.ports import LocksTimedOut
@@ -24,10 +22,9 @@ from guerdon.ports import LocksTimedOut
 GRANTS_COLLIDED = "GD001"
 """Raised by redeem_v1: another transaction committed a request id first. Send the batch again."""
 
-_CONSTRAINTS: dict[str, type[GuerdonError]] = {
-    "offers_live_code": CodeAlreadyUsed,
-    "offers_pkey": OfferAlreadyExists,
-}
+OFFER_CODES = "offers_live_code"
+OFFER_IDS = "offers_pkey"
+_NAMES = (OFFER_CODES, OFFER_IDS)
 _RETRYABLE = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
@@ -51,6 +48,15 @@ _LOST = (
     TimeoutError,
     asyncio.TimeoutError,
 )
+
+
+class NameTaken(Exception):
+    """A row of the name that was to be written exists, by the unique constraint that says so. Only
+    who wrote it knows which error of the domain that is."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
 
 
 @contextmanager
@@ -79,8 +85,8 @@ def _from_server(error: asyncpg.PostgresError, *, sent: bool) -> Exception:
         return _lost(sent=sent)
     if isinstance(error, asyncpg.QueryCanceledError):
         return DependencyUnavailable()
-    mapped = _CONSTRAINTS.get(getattr(error, "constraint_name", None) or "")
-    return mapped() if mapped else Defect(f"{error.sqlstate}")
+    constraint = getattr(error, "constraint_name", None)
+    return NameTaken(constraint) if constraint in _NAMES else Defect(f"{error.sqlstate}")
 
 
 def _lost(*, sent: bool) -> GuerdonError:

@@ -9,7 +9,8 @@ import msgspec
 
 from guerdon.adapters.postgres import queries
 from guerdon.adapters.postgres.connection import Database
-from guerdon.domain.errors import NotFound
+from guerdon.adapters.postgres.errors import OFFER_CODES, NameTaken
+from guerdon.domain.errors import CodeAlreadyUsed, GuerdonError, NotFound, OfferAlreadyExists
 from guerdon.domain.identifiers import CustomerId, OfferId, TargetId, TenantId
 from guerdon.domain.offers import Offer, OfferDraft, OfferStatus
 from guerdon.limits import EDIT_LOCK_TIMEOUT_MILLISECONDS
@@ -81,7 +82,7 @@ class PostgresOffers:
         changed = _lists_differ(draft, current.draft)
         row = await self._write(draft, lists_changed=changed, changed_by=changed_by)
         if row["o_version"] is None:
-            raise NotFound("offer")
+            raise NotFound("offer", draft.offer.offer_id)
         if not row["o_written"]:
             raise VersionPassed
         return msgspec.structs.replace(current, draft=draft, updated_at=row["o_updated_at"])
@@ -90,16 +91,19 @@ class PostgresOffers:
         self, draft: OfferDraft, *, lists_changed: bool, changed_by: str
     ) -> asyncpg.Record:
         """The answer of write_offer_v1."""
-        row: asyncpg.Record = await self._database.call(
-            queries.text("write_offer"),
-            draft.offer.tenant_id,
-            draft,
-            draft.offer.code_normalised,
-            draft.offer.version - 1,
-            lists_changed,
-            changed_by,
-            EDIT_LOCK_TIMEOUT_MILLISECONDS,
-        )
+        try:
+            row: asyncpg.Record = await self._database.call(
+                queries.text("write_offer"),
+                draft.offer.tenant_id,
+                draft,
+                draft.offer.code_normalised,
+                draft.offer.version - 1,
+                lists_changed,
+                changed_by,
+                EDIT_LOCK_TIMEOUT_MILLISECONDS,
+            )
+        except NameTaken as taken:
+            raise _name_taken(taken, draft.offer) from taken
         return row
 
     async def _read(
@@ -110,6 +114,12 @@ class PostgresOffers:
         )
         records = map(_record, _rows.decode(row["o_offers"]))
         return {record.draft.offer.offer_id: record for record in records}
+
+
+def _name_taken(taken: NameTaken, offer: Offer) -> GuerdonError:
+    if taken.constraint == OFFER_CODES:
+        return CodeAlreadyUsed(offer.code or "")
+    return OfferAlreadyExists(offer.offer_id)
 
 
 def _record(row: _Row) -> OfferRecord:

@@ -1,6 +1,5 @@
 """A batch as redeem_v1 takes it and answers it: parallel arrays, with what items share sent once
-and
-numbered from 1."""
+and numbered from 1."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +7,7 @@ from uuid import UUID
 
 from guerdon.domain.identifiers import CustomerId, OfferId, TenantId
 from guerdon.domain.redemption import Redemption, RedemptionItem
-from guerdon.domain.refusals import Refusal, RefusalReason
+from guerdon.domain.refusals import RefusalReason
 from guerdon.ports import Counters, RedemptionAnswer, StaleVersion
 
 GRANTED = 0
@@ -111,7 +110,7 @@ class RedeemArrays:
             return RedemptionAnswer(
                 StaleVersion(row["o_versions"][offer], facts[number] if facts else None)
             )
-        return RedemptionAnswer(self._refusal(row, number, RefusalReason(outcome)))
+        return RedemptionAnswer(RefusalReason(outcome))
 
     def _redemption(self, row: Mapping[str, Any], number: int) -> Redemption:
         item = self.items[number]
@@ -131,18 +130,6 @@ class RedeemArrays:
             order_ref=command.order_ref,
             redeemed_at=row["o_now"],
         )
-
-    def _refusal(self, row: Mapping[str, Any], number: int, reason: RefusalReason) -> Refusal:
-        item = self.items[number]
-        offer = self.offer_of[number] - 1
-        details: dict[str, str | int] = {"offer_id": str(item.offer_id)}
-        if reason is RefusalReason.TOTAL_LIMIT_REACHED:
-            details["limit"] = row["o_total_limits"][offer]
-        elif reason is RefusalReason.CUSTOMER_LIMIT_REACHED:
-            details["limit"] = row["o_customer_limits"][offer]
-        elif reason is RefusalReason.PRODUCT_LIMIT_REACHED:
-            details["limit"] = item.priced.target_max_uses or 0
-        return Refusal(reason, details)
 
     def counters(self, row: Mapping[str, Any]) -> tuple[Counters, ...]:
         """The committed counters of the batch's offers; offers that are not there are left out."""

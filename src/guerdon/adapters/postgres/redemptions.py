@@ -20,7 +20,7 @@ from guerdon.domain.redemption import (
     Revocation,
     RevokeOutcome,
 )
-from guerdon.domain.refusals import Refusal, RefusalReason
+from guerdon.domain.refusals import RefusalReason
 from guerdon.ports import (
     BatchAnswer,
     Counters,
@@ -138,7 +138,6 @@ def _observe_arguments(tenant_id: TenantId, probes: Sequence[Probe], *, explain:
 def _observation(
     row: asyncpg.Record, number: int, probe: Probe, redemptions: Mapping[UUID, Redemption]
 ) -> Observation:
-    offer = row["o_offers"][number]
     version = row["o_versions"][number]
     verdict = row["o_verdicts"][number]
     explanations = row["o_explanations"]
@@ -147,7 +146,7 @@ def _observation(
         redemption=redemptions.get(probe.request_id) if probe.request_id else None,
         body_hash=row["o_body_hashes"][number],
         tombstoned=row["o_known"][number] == RefusalReason.REQUEST_REVOKED,
-        offer_id=offer if version is not None else None,
+        offer_id=row["o_offers"][number] if version is not None else None,
         offer_version=version,
         product_facts_version=row["o_facts"][number],
         total_used=row["o_used"][number] or 0,
@@ -156,9 +155,7 @@ def _observation(
         customer_used=row["o_customer_used"][number],
         per_customer_limit=row["o_customer_limits"][number],
         order_used=row["o_order_used"][number],
-        customer_refusal=Refusal(RefusalReason(verdict), {"offer_id": str(offer)})
-        if verdict
-        else None,
+        customer_refusal=RefusalReason(verdict) if verdict else None,
         rule_results=_rule_results(explanations[number] if explanations else None),
     )
 

@@ -57,7 +57,7 @@ class Refusal(_message.Message):
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Every variable of the message, as in the error of the same reason.
-        Example: {"failed_rules": "new_user_7d"}.
+        Example: {"offer_id": "0190c8f2-7d4e-7c3a-9a51-0242ac120003"}.
         """
 
     def __init__(

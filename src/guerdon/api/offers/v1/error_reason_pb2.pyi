@@ -48,11 +48,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_API_KEY_EXPIRED: _ErrorReason.ValueType  # 12
     """UNAUTHENTICATED. The key was valid until its `expire_time`.
-    Example: {"expire_time": "2026-11-01T00:00:00Z"}.
+    Example: {}.
     """
     ERROR_REASON_API_KEY_REVOKED: _ErrorReason.ValueType  # 13
     """UNAUTHENTICATED. The key was revoked.
-    Example: {"revoke_time": "2026-11-01T00:00:00Z"}.
+    Example: {}.
     """
     ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 14
     """PERMISSION_DENIED. The key is good, but lacks the scope of the method.
@@ -78,7 +78,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_OFFER_NOT_FOUND: _ErrorReason.ValueType  # 40
     """NOT_FOUND. The tenant has no such offer; for a code the answer is the same whether it never
     existed, was deleted or belongs to somebody else.
-    Example: {"offer_id": "0190c8f2-7d4e-7c3a-9a51-0242ac120003"}.
+    Example: {"offer_id": "0190c8f2-7d4e-7c3a-9a51-0242ac120003"}; {} where a code named it.
     """
     ERROR_REASON_OFFER_NOT_ACTIVE: _ErrorReason.ValueType  # 41
     """FAILED_PRECONDITION. The offer's status is neither `active` nor `scheduled`.
@@ -103,7 +103,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PRODUCT_NOT_COVERED: _ErrorReason.ValueType  # 46
     """FAILED_PRECONDITION. The product is not among the offer's targets, or the offer has targets
     and the line names no product.
-    Example: {"offer_id": "0190...", "product_id": "0190..."}.
+    Example: {"offer_id": "0190...", "product_id": "0190..."}; without the product where there is
+    none.
     """
     ERROR_REASON_QUANTITY_TOO_LOW: _ErrorReason.ValueType  # 47
     """FAILED_PRECONDITION. The offer needs more pieces than the line has.
@@ -115,7 +116,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_OUT_OF_STOCK: _ErrorReason.ValueType  # 49
     """FAILED_PRECONDITION. The stock is too low; sent only for a tenant whose stock limits sales.
-    Example: {"product_id": "0190...", "quantity": "5", "stock_quantity": "2"}.
+    Example: {"offer_id": "0190...", "product_id": "0190...", "quantity": "5",
+    "stock_quantity": "2"}.
     """
     ERROR_REASON_AMOUNT_TOO_LARGE: _ErrorReason.ValueType  # 50
     """INVALID_ARGUMENT. Quantity times unit price exceeds what a line may cost, 2^53 - 1.
@@ -124,15 +126,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PRICE_MISMATCH: _ErrorReason.ValueType  # 51
     """FAILED_PRECONDITION. The unit price differs from the catalogue's, and the tenant says that
     the catalogue's price is the list price.
-    Example: {"unit_price_minor": "90000", "catalogue_price_minor": "100000"}.
+    Example: {"offer_id": "0190...", "unit_price_minor": "90000", "currency": "NGN",
+    "catalogue_price_minor": "100000", "catalogue_currency": "NGN"}; without the catalogue's where
+    it has no price.
     """
     ERROR_REASON_PRICE_CHANGED: _ErrorReason.ValueType  # 52
     """FAILED_PRECONDITION. The price is not the one that the caller expects to pay.
-    Example: {"expected_paid_minor": "90000", "paid_minor": "95000"}.
+    Example: {"offer_id": "0190...", "expected_paid_minor": "90000", "paid_minor": "95000"}.
     """
     ERROR_REASON_CUSTOMER_BLOCKED: _ErrorReason.ValueType  # 53
-    """FAILED_PRECONDITION. The customer is marked as blocked.
-    Example: {}.
+    """FAILED_PRECONDITION. The customer is marked as blocked, or deleted.
+    Example: {"offer_id": "0190..."}.
     """
     ERROR_REASON_NOT_IN_AUDIENCE: _ErrorReason.ValueType  # 54
     """FAILED_PRECONDITION. The offer is for listed customers or roles, and this is none of them.
@@ -141,37 +145,37 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_NOT_ELIGIBLE: _ErrorReason.ValueType  # 55
     """FAILED_PRECONDITION. The customer does not pass the offer's rules; CheckEligibility explains
     each rule.
-    Example: {"offer_id": "0190...", "failed_rules": "new_user_7d"}.
+    Example: {"offer_id": "0190..."}.
     """
     ERROR_REASON_ORDER_ALREADY_USED: _ErrorReason.ValueType  # 56
     """ALREADY_EXISTS. A live redemption of this offer exists for the same order.
-    Example: {"offer_id": "0190...", "order_ref": "SO-10027"}.
+    Example: {"offer_id": "0190..."}.
     """
     ERROR_REASON_TOTAL_LIMIT_REACHED: _ErrorReason.ValueType  # 60
     """RESOURCE_EXHAUSTED. All uses of the offer are committed.
-    Example: {"offer_id": "0190...", "used": "1000", "limit": "1000"}.
+    Example: {"offer_id": "0190...", "limit": "1000"}.
     """
     ERROR_REASON_PRODUCT_LIMIT_REACHED: _ErrorReason.ValueType  # 61
     """RESOURCE_EXHAUSTED. All uses of the offer for this product are committed.
-    Example: {"offer_id": "0190...", "product_id": "0190...", "used": "50", "limit": "50"}.
+    Example: {"offer_id": "0190...", "product_id": "0190...", "limit": "50"}.
     Numbers 62 and 63 are kept free for a period limit and a money budget, which are checked here.
     """
     ERROR_REASON_CUSTOMER_LIMIT_REACHED: _ErrorReason.ValueType  # 64
     """RESOURCE_EXHAUSTED. The customer has used the offer as often as one customer may.
-    Example: {"offer_id": "0190...", "used": "2", "limit": "2"}.
+    Example: {"offer_id": "0190...", "limit": "2"}.
     """
     ERROR_REASON_CAPACITY_HELD: _ErrorReason.ValueType  # 65
     """UNAVAILABLE with a retry hint. What is left is held by others and may come back. Not sent
     before reservations exist.
-    Example: {"offer_id": "0190...", "held": "3"}.
+    Example: {}.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 70
     """UNAVAILABLE with a retry hint. The server has too much to do and refused before it began.
-    Example: {"queue": "redeem"}.
+    Example: {}.
     """
     ERROR_REASON_DEADLINE_TOO_SHORT: _ErrorReason.ValueType  # 71
     """DEADLINE_EXCEEDED. The deadline left too little time to begin; nothing was done.
-    Example: {"remaining_ms": "0"}.
+    Example: {}.
     """
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 72
     """DEADLINE_EXCEEDED. The time ran out. A retry of the same request id tells what happened.
@@ -179,25 +183,25 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 73
     """UNAVAILABLE with a retry hint. The database cannot be written; nothing was done.
-    Example: {"dependency": "postgres"}.
+    Example: {}.
     """
     ERROR_REASON_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 74
     """UNAVAILABLE with a retry hint. The answer of the database was lost: the request may have
     been done. A retry of the same request id tells.
-    Example: {"request_id": "0190c8f2-7d4e-7c3a-9a51-0242ac120002"}.
+    Example: {}.
     """
     ERROR_REASON_CONFLICT: _ErrorReason.ValueType  # 75
     """ABORTED. Others held the same rows for too long, also after the server's own retries; nothing
     was done.
-    Example: {"attempts": "3"}.
+    Example: {}.
     """
     ERROR_REASON_REDEMPTION_NOT_FOUND: _ErrorReason.ValueType  # 80
-    """NOT_FOUND. No redemption and no tombstone has this request id.
+    """NOT_FOUND. No redemption has this request id; what was revoked before it arrived is none.
     Example: {"request_id": "0190c8f2-7d4e-7c3a-9a51-0242ac120002"}.
     """
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 81
     """ABORTED. The resource was changed since the caller read it.
-    Example: {"etag": "7", "expected_etag": "6"}.
+    Example: {"offer_id": "0190..."}.
     """
     ERROR_REASON_OFFER_ALREADY_EXISTS: _ErrorReason.ValueType  # 82
     """ALREADY_EXISTS. An offer with the given id exists.
@@ -210,16 +214,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_OFFER_INVALID: _ErrorReason.ValueType  # 84
     """FAILED_PRECONDITION. The offer cannot become active as it is; `google.rpc.BadRequest` lists
     everything that is wrong with it.
-    Example: {"offer_id": "0190...", "violation_count": "2"}.
+    Example: {"offer_id": "0190...", "violation_count": "2"}; without the offer where it was to be
+    created so.
     """
     ERROR_REASON_STATUS_TRANSITION_ILLEGAL: _ErrorReason.ValueType  # 85
     """FAILED_PRECONDITION. The offer's status does not lead to the wanted one.
-    Example: {"offer_id": "0190...", "from": "cancelled", "to": "active"}.
+    Example: {"offer_id": "0190...", "from": "cancelled", "to": "active"}; without the offer where
+    it was to be created so.
     """
     ERROR_REASON_TRANSACTION_CONFLICT: _ErrorReason.ValueType  # 86
     """ALREADY_EXISTS. A transaction with this id was pushed with another customer, kind, amount or
-    currency. The whole call changed nothing.
-    Example: {"transaction_id": "T-88121"}.
+    currency. The whole call changed nothing. The id is the first of all that are so.
+    Example: {"transaction_id": "T-88121", "transaction_count": "1"}.
     """
     ERROR_REASON_API_KEY_NOT_FOUND: _ErrorReason.ValueType  # 87
     """NOT_FOUND. The tenant has no such API key.
@@ -233,9 +239,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a refusal or an error. Every error carries exactly one `google.rpc.ErrorInfo`
     with `domain` "guerdon" and with `reason` set to a name of this list without its prefix, for
-    example "TOTAL_LIMIT_REACHED". Its `metadata` holds every variable of the message, so a program
-    needs no text; customer ids and other personal data are never in it. Each comment names the
-    gRPC status code, then gives an example of the metadata.
+    example "TOTAL_LIMIT_REACHED". Its `metadata` has the keys of the example below, whichever way
+    the server found out, so a program needs no text; customer ids, order references and other
+    personal data are never in it. Each comment names the gRPC status code, then gives an example of
+    the metadata.
 
     When several reasons hold at once, the one that comes first in this list is told: the order of
     the values is the order of the checks.
@@ -267,11 +274,11 @@ Example: {}.
 """
 ERROR_REASON_API_KEY_EXPIRED: ErrorReason.ValueType  # 12
 """UNAUTHENTICATED. The key was valid until its `expire_time`.
-Example: {"expire_time": "2026-11-01T00:00:00Z"}.
+Example: {}.
 """
 ERROR_REASON_API_KEY_REVOKED: ErrorReason.ValueType  # 13
 """UNAUTHENTICATED. The key was revoked.
-Example: {"revoke_time": "2026-11-01T00:00:00Z"}.
+Example: {}.
 """
 ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 14
 """PERMISSION_DENIED. The key is good, but lacks the scope of the method.
@@ -297,7 +304,7 @@ Example: {"request_id": "0190c8f2-7d4e-7c3a-9a51-0242ac120002"}.
 ERROR_REASON_OFFER_NOT_FOUND: ErrorReason.ValueType  # 40
 """NOT_FOUND. The tenant has no such offer; for a code the answer is the same whether it never
 existed, was deleted or belongs to somebody else.
-Example: {"offer_id": "0190c8f2-7d4e-7c3a-9a51-0242ac120003"}.
+Example: {"offer_id": "0190c8f2-7d4e-7c3a-9a51-0242ac120003"}; {} where a code named it.
 """
 ERROR_REASON_OFFER_NOT_ACTIVE: ErrorReason.ValueType  # 41
 """FAILED_PRECONDITION. The offer's status is neither `active` nor `scheduled`.
@@ -322,7 +329,8 @@ Example: {"offer_id": "0190...", "requested": "USD", "covered": "NGN"}.
 ERROR_REASON_PRODUCT_NOT_COVERED: ErrorReason.ValueType  # 46
 """FAILED_PRECONDITION. The product is not among the offer's targets, or the offer has targets
 and the line names no product.
-Example: {"offer_id": "0190...", "product_id": "0190..."}.
+Example: {"offer_id": "0190...", "product_id": "0190..."}; without the product where there is
+none.
 """
 ERROR_REASON_QUANTITY_TOO_LOW: ErrorReason.ValueType  # 47
 """FAILED_PRECONDITION. The offer needs more pieces than the line has.
@@ -334,7 +342,8 @@ Example: {"offer_id": "0190...", "quantity": "9", "quantity_max": "5"}.
 """
 ERROR_REASON_OUT_OF_STOCK: ErrorReason.ValueType  # 49
 """FAILED_PRECONDITION. The stock is too low; sent only for a tenant whose stock limits sales.
-Example: {"product_id": "0190...", "quantity": "5", "stock_quantity": "2"}.
+Example: {"offer_id": "0190...", "product_id": "0190...", "quantity": "5",
+"stock_quantity": "2"}.
 """
 ERROR_REASON_AMOUNT_TOO_LARGE: ErrorReason.ValueType  # 50
 """INVALID_ARGUMENT. Quantity times unit price exceeds what a line may cost, 2^53 - 1.
@@ -343,15 +352,17 @@ Example: {"amount_max_minor": "9007199254740991"}.
 ERROR_REASON_PRICE_MISMATCH: ErrorReason.ValueType  # 51
 """FAILED_PRECONDITION. The unit price differs from the catalogue's, and the tenant says that
 the catalogue's price is the list price.
-Example: {"unit_price_minor": "90000", "catalogue_price_minor": "100000"}.
+Example: {"offer_id": "0190...", "unit_price_minor": "90000", "currency": "NGN",
+"catalogue_price_minor": "100000", "catalogue_currency": "NGN"}; without the catalogue's where
+it has no price.
 """
 ERROR_REASON_PRICE_CHANGED: ErrorReason.ValueType  # 52
 """FAILED_PRECONDITION. The price is not the one that the caller expects to pay.
-Example: {"expected_paid_minor": "90000", "paid_minor": "95000"}.
+Example: {"offer_id": "0190...", "expected_paid_minor": "90000", "paid_minor": "95000"}.
 """
 ERROR_REASON_CUSTOMER_BLOCKED: ErrorReason.ValueType  # 53
-"""FAILED_PRECONDITION. The customer is marked as blocked.
-Example: {}.
+"""FAILED_PRECONDITION. The customer is marked as blocked, or deleted.
+Example: {"offer_id": "0190..."}.
 """
 ERROR_REASON_NOT_IN_AUDIENCE: ErrorReason.ValueType  # 54
 """FAILED_PRECONDITION. The offer is for listed customers or roles, and this is none of them.
@@ -360,37 +371,37 @@ Example: {"offer_id": "0190..."}.
 ERROR_REASON_NOT_ELIGIBLE: ErrorReason.ValueType  # 55
 """FAILED_PRECONDITION. The customer does not pass the offer's rules; CheckEligibility explains
 each rule.
-Example: {"offer_id": "0190...", "failed_rules": "new_user_7d"}.
+Example: {"offer_id": "0190..."}.
 """
 ERROR_REASON_ORDER_ALREADY_USED: ErrorReason.ValueType  # 56
 """ALREADY_EXISTS. A live redemption of this offer exists for the same order.
-Example: {"offer_id": "0190...", "order_ref": "SO-10027"}.
+Example: {"offer_id": "0190..."}.
 """
 ERROR_REASON_TOTAL_LIMIT_REACHED: ErrorReason.ValueType  # 60
 """RESOURCE_EXHAUSTED. All uses of the offer are committed.
-Example: {"offer_id": "0190...", "used": "1000", "limit": "1000"}.
+Example: {"offer_id": "0190...", "limit": "1000"}.
 """
 ERROR_REASON_PRODUCT_LIMIT_REACHED: ErrorReason.ValueType  # 61
 """RESOURCE_EXHAUSTED. All uses of the offer for this product are committed.
-Example: {"offer_id": "0190...", "product_id": "0190...", "used": "50", "limit": "50"}.
+Example: {"offer_id": "0190...", "product_id": "0190...", "limit": "50"}.
 Numbers 62 and 63 are kept free for a period limit and a money budget, which are checked here.
 """
 ERROR_REASON_CUSTOMER_LIMIT_REACHED: ErrorReason.ValueType  # 64
 """RESOURCE_EXHAUSTED. The customer has used the offer as often as one customer may.
-Example: {"offer_id": "0190...", "used": "2", "limit": "2"}.
+Example: {"offer_id": "0190...", "limit": "2"}.
 """
 ERROR_REASON_CAPACITY_HELD: ErrorReason.ValueType  # 65
 """UNAVAILABLE with a retry hint. What is left is held by others and may come back. Not sent
 before reservations exist.
-Example: {"offer_id": "0190...", "held": "3"}.
+Example: {}.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 70
 """UNAVAILABLE with a retry hint. The server has too much to do and refused before it began.
-Example: {"queue": "redeem"}.
+Example: {}.
 """
 ERROR_REASON_DEADLINE_TOO_SHORT: ErrorReason.ValueType  # 71
 """DEADLINE_EXCEEDED. The deadline left too little time to begin; nothing was done.
-Example: {"remaining_ms": "0"}.
+Example: {}.
 """
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 72
 """DEADLINE_EXCEEDED. The time ran out. A retry of the same request id tells what happened.
@@ -398,25 +409,25 @@ Example: {}.
 """
 ERROR_REASON_DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 73
 """UNAVAILABLE with a retry hint. The database cannot be written; nothing was done.
-Example: {"dependency": "postgres"}.
+Example: {}.
 """
 ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 74
 """UNAVAILABLE with a retry hint. The answer of the database was lost: the request may have
 been done. A retry of the same request id tells.
-Example: {"request_id": "0190c8f2-7d4e-7c3a-9a51-0242ac120002"}.
+Example: {}.
 """
 ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 75
 """ABORTED. Others held the same rows for too long, also after the server's own retries; nothing
 was done.
-Example: {"attempts": "3"}.
+Example: {}.
 """
 ERROR_REASON_REDEMPTION_NOT_FOUND: ErrorReason.ValueType  # 80
-"""NOT_FOUND. No redemption and no tombstone has this request id.
+"""NOT_FOUND. No redemption has this request id; what was revoked before it arrived is none.
 Example: {"request_id": "0190c8f2-7d4e-7c3a-9a51-0242ac120002"}.
 """
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 81
 """ABORTED. The resource was changed since the caller read it.
-Example: {"etag": "7", "expected_etag": "6"}.
+Example: {"offer_id": "0190..."}.
 """
 ERROR_REASON_OFFER_ALREADY_EXISTS: ErrorReason.ValueType  # 82
 """ALREADY_EXISTS. An offer with the given id exists.
@@ -429,16 +440,18 @@ Example: {"code": "SAVE50"}.
 ERROR_REASON_OFFER_INVALID: ErrorReason.ValueType  # 84
 """FAILED_PRECONDITION. The offer cannot become active as it is; `google.rpc.BadRequest` lists
 everything that is wrong with it.
-Example: {"offer_id": "0190...", "violation_count": "2"}.
+Example: {"offer_id": "0190...", "violation_count": "2"}; without the offer where it was to be
+created so.
 """
 ERROR_REASON_STATUS_TRANSITION_ILLEGAL: ErrorReason.ValueType  # 85
 """FAILED_PRECONDITION. The offer's status does not lead to the wanted one.
-Example: {"offer_id": "0190...", "from": "cancelled", "to": "active"}.
+Example: {"offer_id": "0190...", "from": "cancelled", "to": "active"}; without the offer where
+it was to be created so.
 """
 ERROR_REASON_TRANSACTION_CONFLICT: ErrorReason.ValueType  # 86
 """ALREADY_EXISTS. A transaction with this id was pushed with another customer, kind, amount or
-currency. The whole call changed nothing.
-Example: {"transaction_id": "T-88121"}.
+currency. The whole call changed nothing. The id is the first of all that are so.
+Example: {"transaction_id": "T-88121", "transaction_count": "1"}.
 """
 ERROR_REASON_API_KEY_NOT_FOUND: ErrorReason.ValueType  # 87
 """NOT_FOUND. The tenant has no such API key.
