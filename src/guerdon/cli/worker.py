@@ -6,6 +6,7 @@ when the supervisor is gone: the pair's end of stream tells, at once and however
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -42,6 +43,11 @@ from guerdon.telemetry import LOG_ERROR, PrometheusMetrics
 
 log = structlog.get_logger()
 
+# New objects, less those that went, before the youngest are collected; a megabyte or two of them.
+COLLECT_AFTER_OBJECTS = 10_000
+# Collections of the younger generation before one of the next.
+COLLECT_OLDER_AFTER = (20, 50)
+
 
 def run_worker(descriptor: int) -> int:
     """Serve until told to stop; the exit code is one of ExitCode, or 0."""
@@ -76,6 +82,14 @@ async def _stop_at_end_of(reader: asyncio.StreamReader, stop: asyncio.Event) -> 
     stop.set()
 
 
+def _calm_the_collector() -> None:
+    """A call leaves dozens of short-lived objects and hardly a cycle. Collecting as often as Python
+    does by default took a tenth of a Redeem's CPU (measured), most of it over what never goes."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER_OBJECTS, *COLLECT_OLDER_AFTER)
+
+
 class Worker:
     """Builds the server, serves, reports, drains."""
 
@@ -91,6 +105,7 @@ class Worker:
         try:
             metrics = PrometheusMetrics(CollectorRegistry())
             async with bootstrap.application(self._settings, metrics) as application:
+                _calm_the_collector()
                 await self._serve(application, stop)
         except CannotServe as error:
             self._report(Report(Phase.STARTING, problem=str(error)))
