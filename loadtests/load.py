@@ -24,6 +24,7 @@ from rich.console import Console
 
 from guerdon.cli.state import read_demo_access
 from guerdon.embedded import running_servers
+from guerdon.embedded.temporary import temporary_folder
 from loadtests import ROOT
 from loadtests.admin import admin_of, tenant_of
 from loadtests.audit import Report, audit, print_report
