@@ -30,7 +30,7 @@ from guerdon.domain.offers import (
     Target,
 )
 from guerdon.domain.redemption import Redemption
-from guerdon.domain.refusals import Refusal
+from guerdon.domain.refusals import RefusalReason
 from guerdon.ports import RedemptionAnswer
 from guerdon.transport.offer_messages import write_redemption
 from loadtests.audit import Report, audit, audit_snapshot
@@ -133,8 +133,8 @@ def as_seen(answer: RedemptionAnswer, sent_at: float) -> Answer:
     if isinstance(answer.outcome, Redemption):
         response = RedeemResponse(redemption=write_redemption(answer.outcome))
         return Answer(sent_at, now, OK, response.SerializeToString(), answer.replayed)
-    assert isinstance(answer.outcome, Refusal)
-    return Answer(sent_at, now, EXHAUSTED, status_of(answer.outcome.reason.name))
+    assert isinstance(answer.outcome, RefusalReason)
+    return Answer(sent_at, now, EXHAUSTED, status_of(answer.outcome.name))
 
 
 def status_of(*reasons: str) -> bytes:
