@@ -30,6 +30,10 @@ BATCH_SECONDS_MAX = 5.0
 # Milliseconds the locking function waits for a row lock; set by the function itself.
 LOCK_TIMEOUT_MILLISECONDS = 2000
 
+# Milliseconds between looks of Postgres, while a statement waits, at whether its server still
+# lives:
+# what a killed server had sent ends soon, and the retry elsewhere is not overtaken by it.
+CLIENT_CHECK_MILLISECONDS = 100
 # Connections of one process: the batches in flight, look-ups beside them, and the control plane.
 POOL_CONNECTIONS_MAX = 10
 # Seconds to wait for a free connection: past it the call is shed rather than queued a second time.

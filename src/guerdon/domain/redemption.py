@@ -16,6 +16,8 @@ from guerdon.domain.identifiers import (
 )
 from guerdon.domain.offers import OfferReference, ServiceType
 
+_encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+
 
 class Line(msgspec.Struct, frozen=True):
     """What is bought: `quantity` pieces at `unit_price_minor` each. No product means none in
@@ -49,27 +51,30 @@ class RedeemCommand(Purchase, frozen=True, kw_only=True):
     order_ref: str | None = None
 
     def body_hash(self) -> bytes:
-        """SHA-256 (32 bytes) over the named business fields, defaults left out.
+        """SHA-256 (32 bytes) over the business fields that were said, each with its name.
 
-        A field that is added later and left at its default keeps the hash, so that a retry
-        across an upgrade is still the same request.
+        A field at its default is left out, so that one which is added later keeps the hash of a
+        request that does not use it: a retry across an upgrade is still the same request.
         """
-        fields = {
-            "offer_id": self.offer.offer_id and str(self.offer.offer_id),
-            "code": self.offer.code,
-            "customer_id": str(self.customer_id),
-            "product_id": self.line.product_id and str(self.line.product_id),
-            "quantity": self.line.quantity,
-            "unit_price_minor": self.line.unit_price_minor,
-            "currency": self.currency,
-            "order_ref": self.order_ref,
-            "service_type": None
-            if self.service_type is ServiceType.BOTH
-            else self.service_type.value,
-            "expected_paid_minor": self.expected_paid_minor,
-        }
-        said = {name: value for name, value in fields.items() if value is not None}
-        return hashlib.sha256(msgspec.json.encode(said, order="sorted")).digest()
+        line, offer = self.line, self.offer
+        fields = (
+            ("offer_id", offer.offer_id),
+            ("code", offer.code),
+            ("customer_id", self.customer_id),
+            ("product_id", line.product_id),
+            ("quantity", line.quantity),
+            ("unit_price_minor", line.unit_price_minor),
+            ("currency", self.currency),
+            ("order_ref", self.order_ref),
+            ("service_type", _unless(self.service_type, ServiceType.BOTH)),
+            ("expected_paid_minor", self.expected_paid_minor),
+        )
+        said = [field for field in fields if field[1] is not None]
+        return hashlib.sha256(_encode(said)).digest()
+
+
+def _unless(value: ServiceType, default: ServiceType) -> ServiceType | None:
+    return None if value is default else value
 
 
 class Price(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from guerdon.domain.errors import GuerdonError
 from guerdon.domain.identifiers import TenantId
 from guerdon.limits import (
     BATCH_SECONDS_MAX,
+    CLIENT_CHECK_MILLISECONDS,
     IDLE_TRANSACTION_SECONDS_MAX,
     POOL_ACQUIRE_SECONDS_MAX,
     POOL_CONNECTIONS_MAX,
@@ -134,6 +135,8 @@ def _session_settings(role: str | None) -> dict[str, str]:
     return {
         "role": role,
         "application_name": "guerdon",
+        # A server that was killed must not be granted anything while it no longer listens.
+        "client_connection_check_interval": f"{CLIENT_CHECK_MILLISECONDS}",
         "statement_timeout": f"{int(BATCH_SECONDS_MAX * 1000)}",
         "idle_in_transaction_session_timeout": f"{int(IDLE_TRANSACTION_SECONDS_MAX * 1000)}",
     }
