@@ -39,6 +39,7 @@ from guerdon.adapters.redis.changes import (
 from guerdon.adapters.redis.offers import NoOfferShelf, RedisOfferShelf
 from guerdon.config import Environment, Settings
 from guerdon.controlplane.api_keys import ApiKeys
+from guerdon.controlplane.found_tenant import FoundTenant, NewTenant
 from guerdon.controlplane.offers import Offers
 from guerdon.controlplane.push_facts import PushFacts
 from guerdon.controlplane.seed_demo import SeedDemo
@@ -54,6 +55,7 @@ from guerdon.dataplane.redeem_batch import RedeemBatch
 from guerdon.dataplane.revoke import Revoke
 from guerdon.domain.api_keys import hash_secret, parse_key
 from guerdon.domain.errors import GuerdonError
+from guerdon.domain.identifiers import TenantId
 from guerdon.limits import BATCHES_IN_FLIGHT_MAX, REDIS_SHELF_TIMEOUT_SECONDS
 from guerdon.ports import (
     Admission,
@@ -249,6 +251,15 @@ async def ensure_demo(settings: Settings, known_key: str | None) -> str:
         seed = SeedDemo(plane.tenants, plane.offers, plane.facts, plane.keys, _now)
         seeded = await seed(new_key=not is_good)
         return seeded.api_key or known_key or ""
+
+
+async def found_tenant(settings: Settings, wanted: NewTenant) -> TenantId:
+    """The new tenant's id; see FoundTenant. No pepper is needed: keys come later."""
+    database = await open_database(settings)
+    try:
+        return await FoundTenant(PostgresTenants(database), uuid7)(wanted)
+    finally:
+        await database.close()
 
 
 async def _is_good_key(plane: ControlPlane, settings: Settings, key: str) -> bool:

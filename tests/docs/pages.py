@@ -12,7 +12,12 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 def blocks(page: Path, language: str) -> list[str]:
     """The code blocks of one language, in order."""
-    return [text for kind, text in _BLOCK.findall(page.read_text()) if kind == language]
+    return blocks_in(page.read_text(), language)
+
+
+def blocks_in(text: str, language: str) -> list[str]:
+    """Those of a part of a page."""
+    return [block for kind, block in _BLOCK.findall(text) if kind == language]
 
 
 def section(page: Path, title: str) -> str:

@@ -1,19 +1,25 @@
-"""docs/operations.md tells every setting and every metric, and its SQL founds a tenant."""
+"""docs/operations.md tells every setting and every metric, and its commands found a tenant."""
 
+import asyncio
+import inspect
 import re
-from uuid import UUID
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import asyncpg
 from prometheus_client import CollectorRegistry
 from pydantic_core import PydanticUndefined
 
 from guerdon import limits
-from guerdon.adapters.postgres.connection import Database
-from guerdon.adapters.postgres.tenants import PostgresTenants
+from guerdon.cli.tenants import create as create_tenant
 from guerdon.config import Settings
+from guerdon.domain.api_keys import parse_key
 from guerdon.serving.board import Board
 from guerdon.telemetry import PrometheusMetrics
-from tests.docs.pages import DOCS, blocks, rows, section
+from tests.docs.pages import DOCS, blocks_in, rows, section
+from tests.process.servers import environment
 
 PAGE = DOCS / "operations.md"
 # Defaults that the table words.
@@ -70,10 +76,36 @@ def test_the_bounds_that_are_named_are_those_of_the_code() -> None:
     assert f"at most {limits.BATCHES_IN_FLIGHT_MAX} batches in flight" in text
 
 
-async def test_the_sql_founds_a_tenant(owner: asyncpg.Connection, database: Database) -> None:
-    (script,) = blocks(PAGE, "sql")
-    # Forced row level security binds this role as it binds an owner who is no superuser.
-    await owner.execute(f"set role guerdon_app; {script}")
-    found = await PostgresTenants(database).find_by_slug("acme")
-    assert found == UUID("0190c8f2-2222-7000-8000-000000000001")
-    assert f"--tenant {found}" in section(PAGE, "Tenants and keys")
+async def test_the_commands_found_a_tenant_and_make_its_key(
+    owner: asyncpg.Connection, database_url: str, tmp_path: Path
+) -> None:
+    found, key = blocks_in(section(PAGE, "Tenants and keys"), "sh")
+    env = environment(database_url, GUERDON_HOME=str(tmp_path))
+    tenant_id = (await run_guerdon(found, env)).strip()
+    row = await owner.fetchrow("select * from guerdon.tenants")
+    assert row is not None
+    assert (str(row["tenant_id"]), row["name"], row["currency"]) == (tenant_id, "Acme", "NGN")
+    (shown,) = re.findall(r"--tenant (\S+)", key)
+    made = parse_key((await run_guerdon(key.replace(shown, tenant_id), env)).strip())
+    assert made is not None
+    assert str(made.tenant_id) == tenant_id
+
+
+def test_every_option_of_a_tenant_is_told() -> None:
+    text = section(PAGE, "Tenants and keys")
+    options = {
+        f"--{name.replace('_', '-')}" for name in inspect.signature(create_tenant).parameters
+    }
+    told = {cells[0] for cells in rows(text)}
+    assert told == options - {"--slug", "--name", "--currency", "--time-zone"}
+    assert all(option in text for option in options)
+
+
+async def run_guerdon(script: str, env: dict[str, str]) -> str:
+    """What `guerdon ...` prints on standard output; it must end well."""
+    words = shlex.split(script)
+    assert words[0] == "guerdon"
+    command = [sys.executable, "-m", *words]
+    done = await asyncio.to_thread(subprocess.run, command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

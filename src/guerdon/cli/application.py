@@ -15,6 +15,7 @@ COMMANDS = {
     "call": "guerdon.cli.call",
     "migrate": "guerdon.cli.migrate",
     "seed": "guerdon.cli.seed",
+    "tenants": "guerdon.cli.tenants",
     "keys": "guerdon.cli.keys",
     "doctor": "guerdon.cli.doctor",
 }

@@ -10,12 +10,15 @@ from rich.console import Console
 
 from guerdon.adapters.postgres.migration_files import MigrationError
 from guerdon.config import SettingsInvalid
+from guerdon.domain.errors import GuerdonError
 from guerdon.embedded import EmbeddedServerError
 from guerdon.serving.messages import CannotServe, ExitCode, NotYet
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 output = Console(highlight=False, soft_wrap=True)
 
+# Arguments that cannot be worked with, as typer tells it too.
+EXIT_USAGE = 2
 # As shells tell it: 128 and the number of SIGINT.
 EXIT_INTERRUPTED = 130
 
@@ -46,6 +49,8 @@ def explained() -> Iterator[None]:
         fail(str(error), ExitCode.CONFIGURATION)
     except MigrationError as error:
         fail(f"The database could not be migrated: {error}", ExitCode.UNAVAILABLE)
+    except GuerdonError as error:
+        fail(f"The database did not do it: {error.__cause__ or error}", ExitCode.UNAVAILABLE)
     except EmbeddedServerError as error:
         fail(f"The development servers cannot be started: {error}", ExitCode.UNAVAILABLE)
     except KeyboardInterrupt:

@@ -8,15 +8,13 @@ from uuid import UUID
 import typer
 
 from guerdon import bootstrap
-from guerdon.cli.console import errors, explained, fail, output
+from guerdon.cli.console import EXIT_USAGE, errors, explained, fail, output
 from guerdon.cli.present import present_settings
 from guerdon.cli.state import read_demo_access
 from guerdon.config import Settings
 from guerdon.domain.api_keys import Scope, parse_key
 from guerdon.domain.errors import FieldsInvalid
 from guerdon.domain.identifiers import TenantId
-
-EXIT_USAGE = 2
 
 keys = typer.Typer(add_completion=False, no_args_is_help=True, help="Make API keys.")
 

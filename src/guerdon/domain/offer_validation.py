@@ -1,6 +1,5 @@
 """What is wrong with an offer, all of it at once, under the field names of the admin proto."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -21,7 +20,7 @@ from guerdon.domain.offers import (
 )
 from guerdon.domain.pricing import pieces_min
 from guerdon.domain.tenants import Tenant
-from guerdon.domain.text import has_invisible
+from guerdon.domain.text import has_invisible, is_locale
 
 CODE_CHARACTERS_MAX: Final = 64
 TITLE_CHARACTERS_MAX: Final = 200
@@ -32,9 +31,6 @@ PRIORITY_MAX: Final = 1_000_000
 # A window within these years stays one in every time zone and every calendar library.
 WINDOW_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 WINDOW_LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
-
-_LOCALE_FORM: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
-_LOCALE_CHARACTERS_MAX: Final = 35
 
 _Violations = Iterator[FieldViolation]
 
@@ -102,7 +98,7 @@ def _check_texts(draft: OfferDraft, tenant: Tenant) -> _Violations:
         return
     for index, (locale, translation) in enumerate(translations.items()):
         path = f"offer.translations[{index}]"
-        if len(locale) > _LOCALE_CHARACTERS_MAX or not _LOCALE_FORM.fullmatch(locale):
+        if not is_locale(locale):
             yield FieldViolation(f"{path}.locale", "must be a BCP 47 tag such as ar or pt-BR")
         yield from _check_translation(translation, path)
     yield from _check_prose(draft.internal_note, "offer.internal_note")

@@ -1,10 +1,20 @@
 """What a text that people type may consist of."""
 
+import re
 import unicodedata
+from typing import Final
 
 # Cc control, Cf format (zero-width, direction marks), Cs surrogate, Co private use, Cn unassigned,
 # Zl and Zp line and paragraph separators: invisible, or different on every screen.
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+_LOCALE_FORM: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
+_LOCALE_CHARACTERS_MAX: Final = 35
+
+
+def is_locale(text: str) -> bool:
+    """Whether the text has the form of a BCP 47 tag, such as ar or pt-BR."""
+    return len(text) <= _LOCALE_CHARACTERS_MAX and _LOCALE_FORM.fullmatch(text) is not None
 
 
 def has_invisible(text: str) -> bool:

@@ -88,6 +88,12 @@ class TenantStore(Protocol):
     async def find_by_slug(self, slug: str) -> TenantId | None:
         """The tenant that the directory lists under this name."""
 
+    async def knows_time_zone(self, name: str) -> bool:
+        """Whether this is the name of a time zone, in the spelling of the IANA."""
+
+    async def found_listed(self, tenant: Tenant, slug: str) -> bool:
+        """Write a tenant of a new id and list it, both or neither; False when the name is taken."""
+
     async def found(self, tenant: Tenant) -> bool:
         """Write the tenant; False when there is one of that id, which stays as it is."""
 

@@ -1,0 +1,1 @@
+select z.name from pg_catalog.pg_timezone_names z where z.name = $1
