@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_bytes
@@ -69,6 +69,7 @@ from guerdon.ports import (
 )
 from guerdon.serving.addresses import shown_address
 from guerdon.serving.messages import CannotServe, NotYet
+from guerdon.serving.tasks import end
 from guerdon.serving.tracing import call_interceptors
 from guerdon.telemetry import Metrics, PrometheusMetrics
 from guerdon.transport import api_key_service, fact_service, offer_admin_service, offer_service
@@ -221,14 +222,7 @@ def _hear_changes(
 
 
 def _run_beside(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> None:
-    task = asyncio.create_task(work)
-
-    async def end() -> None:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(end)
+    stack.push_async_callback(end, asyncio.create_task(work))
 
 
 @asynccontextmanager

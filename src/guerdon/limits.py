@@ -30,6 +30,8 @@ BATCH_SECONDS_MAX = 5.0
 # Milliseconds the locking function waits for a row lock; set by the function itself.
 LOCK_TIMEOUT_MILLISECONDS = 2000
 
+# Seconds before a task that was told to end is told again; see serving/tasks.py.
+CANCEL_AGAIN_SECONDS = 0.2
 # Milliseconds between looks of Postgres, while a statement waits, at whether its server still
 # lives:
 # what a killed server had sent ends soon, and the retry elsewhere is not overtaken by it.

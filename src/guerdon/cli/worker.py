@@ -39,6 +39,7 @@ from guerdon.serving.messages import (
     decode_order,
     encode,
 )
+from guerdon.serving.tasks import end
 from guerdon.serving.tracing import start_tracing
 from guerdon.telemetry import LOG_ERROR, PrometheusMetrics
 
@@ -142,9 +143,7 @@ class Worker:
         try:
             yield
         finally:
-            proving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await proving
+            await end(proving)
 
     async def _prove_for_ever(self, application: bootstrap.Application) -> None:
         """Tell the load balancers' health service and the supervisor after every proof."""
