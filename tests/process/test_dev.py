@@ -73,9 +73,13 @@ async def dev(home: Path) -> AsyncIterator[Dev]:
     try:
         yield Dev(process, said)
     finally:
-        if process.poll() is None:
-            process.kill()
+        left = (
+            psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        )
+        process.kill()
         process.wait()
+        # Its servers end by themselves, and write to the folder until they do.
+        psutil.wait_procs(left, timeout=PATIENCE_SECONDS)
 
 
 async def run(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
