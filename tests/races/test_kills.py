@@ -171,7 +171,12 @@ async def kill_a_backend(url: str) -> None:
     with contextlib.suppress(asyncpg.PostgresError, OSError):
         watch = await asyncpg.connect(url)
         backend = "select pid from pg_stat_activity where application_name = 'guerdon' limit 1"
-        os.kill(await watch.fetchval(backend), signal.SIGKILL)
+        pid = await watch.fetchval(backend)
+        if pid is None:
+            # The servers have not come back yet from the time before.
+            await watch.close()
+            return
+        os.kill(pid, signal.SIGKILL)
         # Ends as soon as this connection's own backend is ended with the others.
         await watch.fetchval("select pg_sleep($1)", FAULT_SECONDS_MAX)
 
