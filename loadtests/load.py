@@ -28,7 +28,7 @@ from guerdon.embedded.temporary import temporary_folder
 from loadtests import ROOT
 from loadtests.admin import admin_of, tenant_of
 from loadtests.audit import Report, audit, print_report
-from loadtests.cpu import listeners, tree_seconds
+from loadtests.bench.cpu import listeners, tree_seconds
 from loadtests.history import LIMIT_REASONS, Attempt, History, read_attempts
 from loadtests.load_orders import Order, Result
 from loadtests.load_plan import LoadPlan, make_plan

@@ -104,12 +104,12 @@ def read_access(file: Path) -> DemoAccess | None:
 
 @contextlib.contextmanager
 def own_rival(name: str, workers: int, variables: Mapping[str, str]) -> Iterator[int]:
-    """One of loadtests.rivals, all of its workers serving; yields the port on 127.0.0.1."""
+    """One of loadtests.bench.rivals, all of its workers serving; yields the port on 127.0.0.1."""
     with temporary_folder() as folder:
 
         def order(port: int) -> ServerOrder:
             options = ["--port", str(port), "--workers", str(workers), "--folder", str(folder)]
-            command = [sys.executable, "-m", "loadtests.rivals", name, *options]
+            command = [sys.executable, "-m", "loadtests.bench.rivals", name, *options]
             return ServerOrder(name, command, ROOT, folder / "rival.log", signal.SIGTERM)
 
         def is_serving(_port: int) -> bool:

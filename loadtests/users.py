@@ -31,6 +31,7 @@ from uuid_utils.compat import uuid7
 from guerdon.api.offers.v1.offer_service_pb2 import RedeemRequest
 from guerdon.api.offers.v1.pricing_pb2 import Line
 from loadtests.admin import CURRENCY
+from loadtests.bench.rivals.methods import REDEEM
 from loadtests.history import (
     NUMBERS,
     OK,
@@ -41,7 +42,6 @@ from loadtests.history import (
 )
 from loadtests.load_orders import Order, Result
 from loadtests.load_plan import Manner
-from loadtests.rivals.methods import REDEEM
 
 PATIENCE_SECONDS = 5.0
 IMPATIENCE_SECONDS = (0.0005, 0.005)

@@ -7,10 +7,10 @@ import asyncpg
 import grpc
 
 from guerdon.api.offers.v1.offer_service_pb2 import RedeemResponse
-from loadtests.generator import Method, Target
-from loadtests.rivals.methods import ECHO, TEXTBOOK
-from loadtests.rivals.textbook import URL_VARIABLE
-from loadtests.scene import prepare_textbook, redeem_target
+from loadtests.bench.generator import Method, Target
+from loadtests.bench.rivals.methods import ECHO, TEXTBOOK
+from loadtests.bench.rivals.textbook import URL_VARIABLE
+from loadtests.bench.scene import prepare_textbook, redeem_target
 from loadtests.servers import own_rival
 from tests.support.ledger import new_id
 

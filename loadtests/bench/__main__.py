@@ -21,19 +21,19 @@ from uuid_utils.compat import uuid7
 from guerdon.embedded.temporary import temporary_folder
 from loadtests.admin import admin_of, tenant_of
 from loadtests.audit import Report, audit, print_report
-from loadtests.bench_report import Outcome, Plan, print_outcome, write_json
-from loadtests.cpu import listeners_of
-from loadtests.fleet import Fleet, Measured, fleet_of
-from loadtests.generator import Begin, Target
-from loadtests.history import Goal, History
-from loadtests.rivals.methods import ECHO, REDEEM, TEXTBOOK
-from loadtests.rivals.textbook import URL_VARIABLE
-from loadtests.scene import (
+from loadtests.bench.cpu import listeners_of
+from loadtests.bench.fleet import Fleet, Measured, fleet_of
+from loadtests.bench.generator import Begin, Target
+from loadtests.bench.report import Outcome, Plan, print_outcome, write_json
+from loadtests.bench.rivals.methods import ECHO, REDEEM, TEXTBOOK
+from loadtests.bench.rivals.textbook import URL_VARIABLE
+from loadtests.bench.scene import (
     offer_with_rules,
     prepare_guerdon,
     prepare_textbook,
     redeem_target,
 )
+from loadtests.history import Goal, History
 from loadtests.servers import Access, own_databases, own_guerdon, own_rival
 
 # The order in which the measured rows take turns.

@@ -1,4 +1,4 @@
-"""A client process of the benchmark: `python -m loadtests.generator`.
+"""A client process of the benchmark: `python -m loadtests.bench.generator`.
 
 It reads one JSON order a line from standard input and answers each with one JSON line. A closed
 loop keeps so many calls in flight, spread over connections of their own; every call has a fresh

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from loadtests import ROOT
-from loadtests.cpu import Meter, Usage
-from loadtests.generator import Begin, Order, Round, RoundResult, Save
+from loadtests.bench.cpu import Meter, Usage
+from loadtests.bench.generator import Begin, Order, Round, RoundResult, Save
 from loadtests.history import Attempt, read_attempts
 
 # Seconds before a round counts: queues and batches find their size.
@@ -105,7 +105,7 @@ def fleet_of(
 ) -> Iterator[Fleet]:
     """`count` connected clients, each with the connections and calls in flight of `begin`. They end
     with the block, or when this process does: their standard input ends then."""
-    command = [sys.executable, "-m", "loadtests.generator"]
+    command = [sys.executable, "-m", "loadtests.bench.generator"]
     clients = [
         subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for _ in range(count)

@@ -11,8 +11,8 @@ from guerdon.api.admin.v1.offer_pb2 import Offer
 from guerdon.api.offers.v1.offer_service_pb2 import RedeemRequest
 from guerdon.api.offers.v1.pricing_pb2 import Line
 from loadtests.admin import CURRENCY, TOPUPS_EACH, Admin
-from loadtests.generator import Target
-from loadtests.rivals.textbook import SCHEMA
+from loadtests.bench.generator import Target
+from loadtests.bench.rivals.textbook import SCHEMA
 
 ACCOUNT_AGE_DAYS = 7
 WINDOW_DAYS = 30

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtests.audit import Report
-from loadtests.fleet import Measured
+from loadtests.bench.fleet import Measured
 
 # Ratio -> the two rows it compares, and the least that is wanted first and in the end.
 RATIOS: dict[str, tuple[str, str, float, float]] = {

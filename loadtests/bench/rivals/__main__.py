@@ -1,4 +1,4 @@
-"""A rival as a server: `python -m loadtests.rivals NAME --port PORT --workers N --folder FOLDER`.
+"""A rival as a server: `python -m loadtests.bench.rivals NAME --port PORT --workers N --folder FOLDER`.
 
 Each worker is a process of its own on the shared port, with the event loop, the core's options and
 the settings of Guerdon's workers. A file `serving-N` in the folder says that worker N takes calls.
@@ -19,8 +19,8 @@ import uvloop
 
 from guerdon.limits import CALLS_IN_PROGRESS_MAX, DRAIN_SECONDS_MAX
 from guerdon.transport.server import OPTIONS
-from loadtests.rivals import echo, textbook
-from loadtests.rivals.methods import ECHO, TEXTBOOK
+from loadtests.bench.rivals import echo, textbook
+from loadtests.bench.rivals.methods import ECHO, TEXTBOOK
 
 RawMethod = Callable[[bytes, "grpc.aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
 Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.rivals", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.rivals", description=__doc__)
     parser.add_argument("rival", choices=RIVALS)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--workers", type=int, default=1)
@@ -69,7 +69,14 @@ def parse_arguments() -> argparse.Namespace:
 
 def start_worker(number: int) -> "subprocess.Popen[bytes]":
     """Its standard input ends with this process, and it with that."""
-    command = [sys.executable, "-m", "loadtests.rivals", *sys.argv[1:], "--worker", str(number)]
+    command = [
+        sys.executable,
+        "-m",
+        "loadtests.bench.rivals",
+        *sys.argv[1:],
+        "--worker",
+        str(number),
+    ]
     return subprocess.Popen(command, stdin=subprocess.PIPE)
 
 

@@ -1,0 +1,1 @@
+"""`./dev bench`: throughput as ratios against rivals of the same run."""
