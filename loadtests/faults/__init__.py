@@ -1,1 +1,1 @@
-"""`./dev faults`: the fault lab, which breaks everything around a Redeem and checks what is left."""
+"""`./dev faults`: the fault lab, which breaks what is around a Redeem and checks what is left."""

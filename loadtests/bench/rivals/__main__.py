@@ -1,4 +1,6 @@
-"""A rival as a server: `python -m loadtests.bench.rivals NAME --port PORT --workers N --folder FOLDER`.
+"""A rival as a server.
+
+`python -m loadtests.bench.rivals NAME --port PORT --workers N --folder FOLDER`
 
 Each worker is a process of its own on the shared port, with the event loop, the core's options and
 the settings of Guerdon's workers. A file `serving-N` in the folder says that worker N takes calls.
