@@ -12,6 +12,7 @@ from guerdon.api.offers.v1.offer_service_pb2 import RedeemRequest
 from guerdon.api.offers.v1.pricing_pb2 import Line
 from loadtests.admin import CURRENCY, TOPUPS_EACH, Admin
 from loadtests.bench.generator import Target
+from loadtests.bench.rivals.one_call import FUNCTION
 from loadtests.bench.rivals.textbook import SCHEMA
 
 ACCOUNT_AGE_DAYS = 7
@@ -58,6 +59,7 @@ async def prepare_textbook(
     connection = await asyncpg.connect(database_url)
     try:
         await connection.execute(SCHEMA.read_text())
+        await connection.execute(FUNCTION.read_text())
         await connection.execute(
             "insert into textbook.offers (id, status, per_user_limit, total_usage_limit)"
             " values ($1, 'active', $2, $3)",

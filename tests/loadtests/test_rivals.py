@@ -5,10 +5,11 @@ from collections import Counter
 
 import asyncpg
 import grpc
+import pytest
 
 from guerdon.api.offers.v1.offer_service_pb2 import RedeemResponse
 from loadtests.bench.generator import Method, Target
-from loadtests.bench.rivals.methods import ECHO, TEXTBOOK
+from loadtests.bench.rivals.methods import ECHO, ONE_CALL, TEXTBOOK
 from loadtests.bench.rivals.textbook import URL_VARIABLE
 from loadtests.bench.scene import prepare_textbook, redeem_target
 from loadtests.servers import own_rival
@@ -33,14 +34,15 @@ async def call(target: Target, customer: str, calls: int) -> list[str]:
     ]
 
 
-async def test_the_textbook_counts_exactly_over_two_workers(
-    database_url: str, owner: asyncpg.Connection
+@pytest.mark.parametrize(("name", "path"), [("textbook", TEXTBOOK), ("one_call", ONE_CALL)])
+async def test_a_rival_counts_exactly_over_two_workers(
+    name: str, path: str, database_url: str, owner: asyncpg.Connection
 ) -> None:
     offer_id, customers = new_id(), [new_id() for _ in range(6)]
     limits = (TOTAL_LIMIT, PER_CUSTOMER_LIMIT)
     await prepare_textbook(database_url, offer_id, customers, *limits)
-    with own_rival("textbook", 2, {URL_VARIABLE: database_url}) as port:
-        target = redeem_target("textbook", f"127.0.0.1:{port}", TEXTBOOK, "", offer_id)
+    with own_rival(name, 2, {URL_VARIABLE: database_url}) as port:
+        target = redeem_target(name, f"127.0.0.1:{port}", path, "", offer_id)
         first = await call(target, str(customers[0]), CALLS_EACH)
         assert Counter(first) == {"OK": PER_CUSTOMER_LIMIT, "Per-user limit reached": 2}
         others = await asyncio.gather(

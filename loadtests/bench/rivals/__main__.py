@@ -21,8 +21,8 @@ import uvloop
 
 from guerdon.limits import CALLS_IN_PROGRESS_MAX, DRAIN_SECONDS_MAX
 from guerdon.transport.server import OPTIONS
-from loadtests.bench.rivals import echo, textbook
-from loadtests.bench.rivals.methods import ECHO, TEXTBOOK
+from loadtests.bench.rivals import echo, one_call, textbook
+from loadtests.bench.rivals.methods import ECHO, ONE_CALL, TEXTBOOK
 
 RawMethod = Callable[[bytes, "grpc.aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
 Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
@@ -31,6 +31,7 @@ MakeMethod = Callable[[], contextlib.AbstractAsyncContextManager[RawMethod]]
 RIVALS: dict[str, tuple[str, MakeMethod]] = {
     "echo": (ECHO, echo.method),
     "textbook": (TEXTBOOK, textbook.method),
+    "one_call": (ONE_CALL, one_call.method),
 }
 
 
