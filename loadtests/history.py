@@ -19,12 +19,13 @@ from google.rpc import (  # type: ignore[import-untyped]  # The package ships no
 CODES = {int(code.value[0]): code for code in grpc.StatusCode}
 NUMBERS = {code: number for number, code in CODES.items()}
 OK = NUMBERS[grpc.StatusCode.OK]
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 # After these nobody knows what happened, or nothing did: the same request id is sent again.
 INDEFINITE = frozenset(
     NUMBERS[code]
     for code in (
-        grpc.StatusCode.UNAVAILABLE,
+        UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.ABORTED,
         grpc.StatusCode.CANCELLED,
@@ -35,6 +36,10 @@ TOTAL_LIMIT = "TOTAL_LIMIT_REACHED"
 PRODUCT_LIMIT = "PRODUCT_LIMIT_REACHED"
 CUSTOMER_LIMIT = "CUSTOMER_LIMIT_REACHED"
 LIMIT_REASONS = (TOTAL_LIMIT, PRODUCT_LIMIT, CUSTOMER_LIMIT)
+ORDER_USED = "ORDER_ALREADY_USED"
+ID_REUSED = "REQUEST_ID_REUSED"
+REVOKED_BEFORE = "REQUEST_REVOKED"
+NOT_ACTIVE = "OFFER_NOT_ACTIVE"
 
 
 class Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -63,18 +68,33 @@ class Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Attempt(msgspec.Struct, array_like=True):
-    """One intended use of an offer, and its answers in the order in which they arrived."""
+    """One intended use of an offer, and its answers in the order in which they arrived.
+
+    `others` answered the same id with `other_quantity` pieces instead of `quantity`; `revokes` are
+    the answers to Revoke, of which an OK's body is the RevokeResponse.
+    """
 
     request_id: UUID
     offer_id: UUID
     customer_id: UUID
     product_id: UUID | None = None
     answers: list[Answer] = []
+    order_ref: str = ""
+    quantity: int = 1
+    other_quantity: int = 0
+    others: list[Answer] = []
+    revokes: list[Answer] = []
 
     @property
     def is_definite(self) -> bool:
         """Whether any answer settled it."""
         return any(answer.is_definite for answer in self.answers)
+
+    @property
+    def first_sent_at(self) -> float:
+        """When a use could have been counted first; infinity when nothing was ever sent."""
+        sent = (answer.sent_at for answer in (*self.answers, *self.others))
+        return min(sent, default=float("inf"))
 
 
 class Goal(msgspec.Struct, frozen=True):
@@ -90,12 +110,25 @@ class Goal(msgspec.Struct, frozen=True):
     each_customer: int | None = None
 
 
+class Edit(msgspec.Struct, array_like=True, frozen=True):
+    """One change of an offer by the admin API. `version` is what an OK named, else 0: nobody knows
+    whether it was made, and as which version."""
+
+    offer_id: UUID
+    what: str
+    sent_at: float
+    answered_at: float
+    code: int
+    version: int = 0
+
+
 class History(msgspec.Struct):
     """Everything that was asked of the goals' offers; nothing else may be in their rows."""
 
     tenant_id: UUID
     goals: list[Goal]
     attempts: list[Attempt]
+    edits: list[Edit] = []
 
 
 @lru_cache(maxsize=4096)
