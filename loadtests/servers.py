@@ -73,7 +73,8 @@ def own_guerdon(database_url: str, redis_url: str, workers: int) -> Iterator[Acc
     """`guerdon dev` with a throwaway state folder: it migrates, and makes a demo tenant and key."""
     with temporary_folder() as folder:
         access_file = folder / ACCESS_FILE
-        variables = {
+        # Secrets on a command line could be read by everybody.
+        environment = os.environ | {
             HOME_VARIABLE: str(folder),
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
@@ -82,13 +83,16 @@ def own_guerdon(database_url: str, redis_url: str, workers: int) -> Iterator[Acc
         def order(port: int) -> ServerOrder:
             options = ["--workers", str(workers), "--port", str(port), "--monitor-port", "0"]
             command = [sys.executable, "-m", "guerdon", "dev", *options]
-            return ServerOrder("Guerdon", command, folder, folder / "guerdon.log", signal.SIGTERM)
+            log = folder / "guerdon.log"
+            return ServerOrder(
+                "Guerdon", command, folder, log, signal.SIGTERM, environment=environment
+            )
 
         def is_serving(port: int) -> bool:
             access = read_access(access_file)
             return access is not None and access.address.endswith(f":{port}")
 
-        with environment(variables), kept_server(order, is_serving):
+        with kept_server(order, is_serving):
             access = read_access(access_file)
             assert access is not None, "it was there when the server was ready"
             yield Access(access.address, access.api_key, database_url)
@@ -110,25 +114,11 @@ def own_rival(name: str, workers: int, variables: Mapping[str, str]) -> Iterator
         def order(port: int) -> ServerOrder:
             options = ["--port", str(port), "--workers", str(workers), "--folder", str(folder)]
             command = [sys.executable, "-m", "loadtests.bench.rivals", name, *options]
-            return ServerOrder(name, command, ROOT, folder / "rival.log", signal.SIGTERM)
+            log, environment = folder / "rival.log", os.environ | variables
+            return ServerOrder(name, command, ROOT, log, signal.SIGTERM, environment=environment)
 
         def is_serving(_port: int) -> bool:
             return all((folder / f"serving-{number}").exists() for number in range(workers))
 
-        with environment(variables), kept_server(order, is_serving) as port:
+        with kept_server(order, is_serving) as port:
             yield port
-
-
-@contextlib.contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """For the children started inside: secrets on a command line could be read by everybody."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -1,29 +1,79 @@
 """A Guerdon server as a node: `guerdon serve`, a supervisor with its workers."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import json
+import os
+import signal
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from loadtests.faults.node import Node
+import psutil
+
+from guerdon.embedded.process import ServerOrder
+from guerdon.embedded.temporary import temporary_folder
+from loadtests.faults.node import Node, ending, steady_port
+
+# Seconds for an answer of the health page; a frozen supervisor gives none.
+HEALTH_SECONDS_MAX = 2.0
+# What is the machine's own and no affair of a server under test.
+FOREIGN = ("GUERDON_", "OTEL_", "PROMETHEUS_", "DATABASE_", "REDIS_", "PYTHONPATH")
 
 
 class GuerdonNode(Node):
     """`port` speaks gRPC, `monitor_port` HTTP; both stay. kill() kills supervisor and workers."""
 
-    monitor_port: int
+    def __init__(
+        self, make_order: Callable[[int], ServerOrder], monitor_port: int, workers: int
+    ) -> None:
+        self.monitor_port = monitor_port
+        self._worker_count = workers
+        super().__init__(make_order, lambda _: self.writable_workers() == workers)
 
     def workers(self) -> list[int]:
         """Process ids of its workers, in order of their start."""
-        raise NotImplementedError
+        pids = self.pids()[:1]
+        try:
+            children = [child for pid in pids for child in psutil.Process(pid).children()]
+            return [child.pid for child in sorted(children, key=psutil.Process.create_time)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def kill_worker(self, pid: int) -> None:
+        """SIGKILL to one of its workers; the supervisor starts another. Returns at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
     def kill_supervisor(self) -> None:
         """SIGKILL to the supervisor alone: its workers must notice and end. Returns at once."""
-        raise NotImplementedError
+        for pid in self.pids()[:1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def writable_workers(self) -> int:
+        """How many of its workers have just proved that they can write, by /readyz."""
+        url = f"http://127.0.0.1:{self.monitor_port}/readyz"
+        try:
+            with urllib.request.urlopen(url, timeout=HEALTH_SECONDS_MAX) as answer:
+                return writable_in(json.load(answer))
+        except urllib.error.HTTPError as error:
+            # Not ready, with the same body.
+            with error:
+                return writable_in(json.load(error))
+        except OSError:
+            return 0
 
     @property
-    def is_ready(self) -> bool:
-        """Whether a worker has just proved that it can write (/readyz)."""
-        raise NotImplementedError
+    def all_writable(self) -> bool:
+        """Whether every worker can write."""
+        return self.writable_workers() == self._worker_count
+
+
+def writable_in(health: Mapping[str, Any]) -> int:
+    return sum(worker["writable"] for worker in health["workers"].values())
 
 
 @contextlib.contextmanager
@@ -32,5 +82,28 @@ def mortal_guerdon(
 ) -> Iterator[GuerdonNode]:
     """`variables` are all it gets of DATABASE_*, REDIS_* and GUERDON_*. `source` goes first on its
     module path."""
-    raise NotImplementedError
-    yield
+    monitor_port = steady_port()
+    environment = guerdon_environment(variables, source)
+    with temporary_folder() as folder:
+
+        def order(port: int) -> ServerOrder:
+            options = ["--workers", str(workers), "--port", str(port)]
+            options += ["--monitor-port", str(monitor_port)]
+            return ServerOrder(
+                name="Guerdon",
+                command=[sys.executable, "-m", "guerdon", "serve", *options],
+                folder=folder,
+                log=logs / f"{name}.log",
+                stop_signal=signal.SIGTERM,
+                environment=environment,
+            )
+
+        with ending(GuerdonNode(order, monitor_port, workers)) as node:
+            yield node
+
+
+def guerdon_environment(variables: Mapping[str, str], source: Path | None = None) -> dict[str, str]:
+    """For a process of Guerdon: `variables`, and nothing of the machine's own settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    path = {"PYTHONPATH": str(source)} if source else {}
+    return kept | path | dict(variables)

@@ -1,28 +1,98 @@
-"""Postgres as a node."""
+"""Postgres as a node. What is asked of it by SQL is a coroutine; the rest blocks, as in node.py."""
 
 import contextlib
-from collections.abc import Iterator
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-from loadtests.faults.node import Node
+import asyncpg
+
+from guerdon.embedded import places, postgres
+from guerdon.embedded.binaries import find_postgres
+from guerdon.embedded.process import ServerOrder
+from guerdon.embedded.temporary import temporary_folder
+from loadtests.faults.node import Node, ending
+
+# Seconds for one statement of the lab's own.
+STATEMENT_SECONDS_MAX = 10.0
+# As Guerdon's pools name themselves.
+APPLICATION = "guerdon"
+
+BACKENDS = """
+    select pid from pg_stat_activity
+    where backend_type = 'client backend' and application_name = $1
+    order by backend_start, pid
+"""
 
 
 class PostgresNode(Node):
     """`url` is the superuser's, of database `postgres`."""
 
-    url: str
+    def __init__(
+        self,
+        make_order: Callable[[int], ServerOrder],
+        is_ready: Callable[[int], bool],
+        password: str,
+    ) -> None:
+        super().__init__(make_order, is_ready)
+        login = f"{postgres.SUPERUSER}:{password}"
+        self.url = f"postgresql://{login}@127.0.0.1:{self.port}/postgres?sslmode=disable"
 
-    def backends(self) -> list[int]:
+    def url_at(self, port: int) -> str:
+        """The same by another port, as of a link."""
+        return self.url.replace(f":{self.port}/", f":{port}/")
+
+    async def backends(self) -> list[int]:
         """Process ids of the present connections of Guerdon servers, in order of their start."""
-        raise NotImplementedError
+        async with self._connection() as connection:
+            return [row["pid"] for row in await connection.fetch(BACKENDS, APPLICATION)]
 
-    def set_read_only(self, value: bool) -> None:
-        """Every new statement of every session that would write gets 25006, as after a failover."""
-        raise NotImplementedError
+    async def terminate(self, pids: list[int]) -> None:
+        """pg_terminate_backend: these sessions get 57P01, all others live on."""
+        async with self._connection() as connection:
+            await connection.execute("select pg_terminate_backend(unnest($1::integer[]))", pids)
+
+    async def set_read_only(self, value: bool) -> None:
+        """Every new statement of every session that would write gets 25006, as after a failover.
+        Outlives a death of the server."""
+        setting = "= on" if value else "to default"
+        async with self._connection() as connection:
+            await connection.execute(f"alter system set default_transaction_read_only {setting}")
+            await connection.execute("select pg_reload_conf()")
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        connection = await asyncpg.connect(self.url, timeout=STATEMENT_SECONDS_MAX)
+        try:
+            yield connection
+        finally:
+            await connection.close(timeout=STATEMENT_SECONDS_MAX)
 
 
 @contextlib.contextmanager
 def mortal_postgres(logs: Path | None = None) -> Iterator[PostgresNode]:
     """A new cluster that flushes commits as production does. Its logs go to `logs` if given."""
-    raise NotImplementedError
-    yield
+    binaries = find_postgres()
+    with temporary_folder() as folder:
+        data = folder / f"postgres-{binaries.major}"
+        password = postgres.own_password(folder, make_new=True)
+        postgres.make_cluster(binaries, data, password)
+
+        def order(port: int) -> ServerOrder:
+            return ServerOrder(
+                name="Postgres",
+                command=postgres.server_command(binaries, data, port, fsync=True),
+                folder=data,
+                log=(logs or folder) / "postgres.log",
+                stop_signal=signal.SIGQUIT,
+                user=places.postgres_user(),
+            )
+
+        def is_ready(port: int) -> bool:
+            # postmaster.pid outlives a killed server, so only an answer counts.
+            ask = [str(binaries.folder / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+            return subprocess.run(ask, check=False).returncode == 0
+
+        with ending(PostgresNode(order, is_ready, password)) as node:
+            yield node

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from loadtests.faults.redis_node import RedisNode, mortal_redis
 from tests.process.servers import serving
 from tests.races.site import TWO_WORKERS, Site, Store, Tenant, open_store, site_environment
 from tests.support.databases import DatabaseFactory
-from tests.support.mortal_servers import MortalServer, mortal_valkey
 
 
 @pytest.fixture(scope="session")
@@ -20,19 +20,19 @@ async def store(databases: DatabaseFactory) -> AsyncIterator[Store]:
 
 
 @pytest.fixture(scope="session")
-def mortal_redis() -> Iterator[MortalServer]:
-    with mortal_valkey() as server:
-        yield server
+def redis_node() -> Iterator[RedisNode]:
+    with mortal_redis() as node:
+        yield node
 
 
 @pytest.fixture(scope="session")
 async def site(
-    tmp_path_factory: pytest.TempPathFactory, store: Store, mortal_redis: MortalServer
+    tmp_path_factory: pytest.TempPathFactory, store: Store, redis_node: RedisNode
 ) -> AsyncIterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    env = site_environment(store, mortal_redis)
+    env = site_environment(store, redis_node)
     async with serving(folder, env, *TWO_WORKERS) as server:
-        yield Site(store, mortal_redis, server)
+        yield Site(store, redis_node, server)
 
 
 @pytest.fixture

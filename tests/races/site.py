@@ -26,11 +26,11 @@ from guerdon.domain.offers import (
 from guerdon.serving.supervisor import METRICS_FOLDER_VARIABLE
 from guerdon.telemetry import CALLS
 from loadtests.audit import Report, audit
+from loadtests.faults.redis_node import RedisNode
 from loadtests.history import CODES, Attempt, Goal, History
 from tests.process.servers import Server, environment
 from tests.support.api_keys import insert_api_key
 from tests.support.ledger import counters, insert_tenant, new_id
-from tests.support.mortal_servers import MortalServer
 
 TWO_WORKERS = ("--workers", "2")
 FULL = os.environ.get("GUERDON_PROOF") == "full"
@@ -100,7 +100,7 @@ class Site:
     """Where the proofs' clients call."""
 
     store: Store
-    redis: MortalServer
+    redis: RedisNode
     server: Server
 
 
@@ -115,7 +115,7 @@ async def open_store(url: str, pepper: bytes) -> AsyncIterator[Store]:
         await owner.close()
 
 
-def site_environment(store: Store, redis: MortalServer) -> dict[str, str]:
+def site_environment(store: Store, redis: RedisNode) -> dict[str, str]:
     """Settings of the site's servers."""
     pepper = store.pepper.hex()
     return environment(store.url, REDIS_URL=redis.url, GUERDON_API_KEY_PEPPER=pepper)

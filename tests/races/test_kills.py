@@ -21,6 +21,8 @@ import pytest
 
 from guerdon.adapters.postgres.migrate import migrate_up
 from guerdon.api.offers.v1.offer_service_pb2 import RevokeRequest
+from loadtests.faults.postgres_node import PostgresNode, mortal_postgres
+from loadtests.faults.redis_node import RedisNode, mortal_redis
 from loadtests.history import CODES, Attempt
 from tests.process.servers import Server, serving
 from tests.races.clients import (
@@ -43,7 +45,6 @@ from tests.races.site import (
     tell,
 )
 from tests.support.ledger import new_id
-from tests.support.mortal_servers import MortalServer, mortal_postgres, mortal_valkey
 
 CLIENTS = sized(200, 60)
 ATTEMPTS = sized(10_000, 1_500)
@@ -65,7 +66,7 @@ BUSY_QUERY = """
 class MortalSite:
     """A site of which everything can be killed. Its address stays."""
 
-    def __init__(self, folder: Path, postgres: MortalServer, redis: MortalServer) -> None:
+    def __init__(self, folder: Path, postgres: PostgresNode, redis: RedisNode) -> None:
         self.folder = folder
         self.postgres = postgres
         self.redis = redis
@@ -100,17 +101,17 @@ Fault = Callable[[MortalSite, Store, Progress], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[MortalServer]:
+def postgres() -> Iterator[PostgresNode]:
     with mortal_postgres() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 async def mortal_site(
-    tmp_path_factory: pytest.TempPathFactory, postgres: MortalServer
+    tmp_path_factory: pytest.TempPathFactory, postgres: PostgresNode
 ) -> AsyncIterator[MortalSite]:
     await migrate_up(postgres.url)
-    with mortal_valkey() as redis:
+    with mortal_redis() as redis:
         site = MortalSite(tmp_path_factory.mktemp("mortal"), postgres, redis)
         async with open_store(postgres.url, site.pepper) as store:
             await site.start(store)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,8 @@ class EmbeddedServerError(Exception):
 
 @dataclass(frozen=True)
 class ServerOrder:
-    """What to run. `user` is (uid, gid), None for the present user; `remove` goes at the end."""
+    """What to run. `user` is (uid, gid), None for the present user; `remove` goes at the end;
+    `environment` is all of it, None for the present one."""
 
     name: str
     command: list[str]
@@ -38,6 +39,7 @@ class ServerOrder:
     stop_signal: signal.Signals
     user: tuple[int, int] | None = None
     remove: Path | None = None
+    environment: Mapping[str, str] | None = None
 
 
 @contextlib.contextmanager
@@ -95,7 +97,11 @@ def start_keeper(order: ServerOrder) -> "subprocess.Popen[bytes]":
     # Isolated and without site packages: the keeper starts in a fraction of the usual time.
     command = [sys.executable, "-I", "-S", str(KEEPER), text]
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        env=order.environment,
     )
 
 
