@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.progress import track
 from uuid_utils.compat import uuid7
 
-from guerdon.embedded.temporary import temporary_folder
 from loadtests.admin import admin_of, tenant_of
 from loadtests.audit import Report, audit, print_report
 from loadtests.bench.cpu import listeners_of
-from loadtests.bench.fleet import Fleet, Measured, fleet_of
-from loadtests.bench.generator import Begin, Target
+from loadtests.bench.fleet import CONNECTIONS, IN_FLIGHT, Fleet, Measured, fleet_of
+from loadtests.bench.go import NoGoError
+from loadtests.bench.orders import Target
 from loadtests.bench.report import Outcome, Plan, print_outcome, write_json
 from loadtests.bench.rivals.methods import ECHO, REDEEM, TEXTBOOK
 from loadtests.bench.rivals.textbook import URL_VARIABLE
@@ -74,18 +74,14 @@ def main() -> int:
             )
         limits = (TOTAL_LIMIT, PER_CUSTOMER_LIMIT)
         asyncio.run(prepare_textbook(database_url, hot, customers, *limits))
-        targets = stack.enter_context(all_targets(plan, access, hot, scarce))
-        begin = Begin(
-            targets=targets,
-            customers=customers,
-            connections=max(1, plan.connections // plan.clients),
-            in_flight=max(1, plan.in_flight // plan.clients),
-        )
-        pids = (listeners_of(database_url), listeners_of(redis_url))
-        fleet = stack.enter_context(fleet_of(plan.clients, begin, *pids))
+        targets = stack.enter_context(all_targets(plan, access, customers, hot, scarce))
+        roots = {"postgres": listeners_of(database_url), "redis": listeners_of(redis_url)}
+        fleet = stack.enter_context(fleet_of(roots, console))
+        for target in targets:
+            fleet.connect(target, plan.connections)
         rounds = measure(fleet, plan)
         console.print(f"Asking {SCARCE_DEMAND} times for each of {SCARCE_TOTAL_LIMIT:,} uses ...")
-        fleet.send(SOLD_OUT, SCARCE_TOTAL_LIMIT * SCARCE_DEMAND // plan.clients)
+        fleet.send(SOLD_OUT, SCARCE_TOTAL_LIMIT * SCARCE_DEMAND, plan.in_flight)
         console.print("Auditing ...")
         goals = [Goal(hot, "hot"), Goal(scarce, SOLD_OUT, SCARCE_TOTAL_LIMIT)]
         report = audit_all(fleet, access, goals)
@@ -103,9 +99,8 @@ def parse_arguments() -> Plan:
     parser.add_argument("--quick", action="store_true", help="under three minutes; less exact")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     parser.add_argument("--workers", type=int, default=2, help="processes of each server")
-    parser.add_argument("--clients", type=int, default=2, help="processes of the generator")
-    parser.add_argument("--connections", type=int, default=32, help="over all clients")
-    parser.add_argument("--in-flight", type=int, default=128, help="calls, over all clients")
+    parser.add_argument("--connections", type=int, default=CONNECTIONS, help="to each server")
+    parser.add_argument("--in-flight", type=int, default=IN_FLIGHT, help="calls, over all of them")
     parser.add_argument("--turns", type=int, help="rounds of each row")
     parser.add_argument("--seconds", type=float, help="of one round")
     given = parser.parse_args()
@@ -113,7 +108,6 @@ def parse_arguments() -> Plan:
         quick=given.quick,
         json_file=given.json,
         workers=given.workers,
-        clients=given.clients,
         connections=given.connections,
         in_flight=given.in_flight,
         turns=given.turns or (5 if given.quick else 15),
@@ -131,29 +125,32 @@ async def read_settings(database_url: str) -> dict[str, str]:
 
 
 @contextmanager
-def all_targets(plan: Plan, access: Access, hot: UUID, scarce: UUID) -> Iterator[list[Target]]:
+def all_targets(
+    plan: Plan, access: Access, customers: list[UUID], hot: UUID, scarce: UUID
+) -> Iterator[list[Target]]:
     """Starts the rivals. Every target gets the same request with the same metadata."""
     textbook_variables = {URL_VARIABLE: access.database_url}
     with (
         own_rival("echo", plan.workers, {}) as echo,
         own_rival("textbook", plan.workers, textbook_variables) as textbook,
     ):
+        key = access.api_key
         yield [
-            redeem_target("echo", f"127.0.0.1:{echo}", ECHO, access.api_key, hot),
-            redeem_target("textbook", f"127.0.0.1:{textbook}", TEXTBOOK, access.api_key, hot),
-            redeem_target("hot", access.address, REDEEM, access.api_key, hot),
-            redeem_target(SOLD_OUT, access.address, REDEEM, access.api_key, scarce),
+            redeem_target("echo", f"127.0.0.1:{echo}", ECHO, key, customers, hot),
+            redeem_target("textbook", f"127.0.0.1:{textbook}", TEXTBOOK, key, customers, hot),
+            redeem_target("hot", access.address, REDEEM, key, customers, hot),
+            redeem_target(SOLD_OUT, access.address, REDEEM, key, customers, scarce),
         ]
 
 
 def measure(fleet: Fleet, plan: Plan) -> dict[str, list[Measured]]:
     """Rounds by row; those of one number are neighbours in time."""
     for row in ROWS:
-        fleet.measure(row, 0.5)
+        fleet.closed_loop(row, 0.5, plan.in_flight)
     rounds: dict[str, list[Measured]] = {row: [] for row in ROWS}
     for _ in track(range(plan.turns), "Measuring", console=console, transient=True):
         for row in ROWS:
-            rounds[row].append(fleet.measure(row, plan.seconds))
+            rounds[row].append(fleet.closed_loop(row, plan.seconds, plan.in_flight))
         told = ", ".join(f"{row} {rounds[row][-1].calls_per_second:,.0f}/s" for row in ROWS)
         console.print(f"  {told}")
     return rounds
@@ -161,11 +158,13 @@ def measure(fleet: Fleet, plan: Plan) -> dict[str, list[Measured]]:
 
 def audit_all(fleet: Fleet, access: Access, goals: list[Goal]) -> Report:
     """Everything that was ever sent to Guerdon's offers, held against their rows."""
-    with temporary_folder() as folder:
-        attempts = fleet.attempts("hot", folder) + fleet.attempts(SOLD_OUT, folder)
+    attempts = [*fleet.attempts("hot"), *fleet.attempts(SOLD_OUT)]
     history = History(tenant_of(access.api_key), goals, attempts)
     return asyncio.run(audit(access.database_url, history))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except NoGoError as error:
+        sys.exit(str(error))

@@ -1,34 +1,60 @@
-"""The client processes of the benchmark, all loading the same target at the same time."""
+"""The load generator at work: a Go process, its connections to the targets, and what it measures.
+
+One process is enough, because a call costs it little; it is the same for every target, so that
+their ratios are fair.
+"""
 
 import contextlib
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
+from rich.console import Console
 
-from loadtests import ROOT
+from guerdon.embedded.temporary import temporary_folder
+from loadtests.bench import orders
+from loadtests.bench.balance import balanced
+from loadtests.bench.calls import attempts_of, read_calls
 from loadtests.bench.cpu import Meter, Usage
-from loadtests.bench.generator import Begin, Order, Round, RoundResult, Save
-from loadtests.history import Attempt, read_attempts
+from loadtests.bench.go import generator_program
+from loadtests.bench.orders import Target
+from loadtests.history import CODES, Attempt
 
+# TCP connections to a target: callers keep few, and each of them carries many calls.
+CONNECTIONS = 16
+# Calls in flight over all connections in a closed loop: enough to keep every worker busy.
+IN_FLIGHT = 256
+# Calls in flight in an open loop: more than the servers take at a time, so that only a server that
+# stands still makes calls late.
+OPEN_IN_FLIGHT_MAX = 4_096
 # Seconds before a round counts: queues and batches find their size.
 WARM_UP_SECONDS = 0.7
-# Seconds between an order and the start of its round, for all clients to have read it.
-HEAD_START_SECONDS = 0.1
+# Seconds between an order and the start of its round.
+HEAD_START_SECONDS = 0.05
 # Seconds a round of a number of calls may take.
 COUNTED_ROUND_SECONDS_MAX = 60.0
 
+Kind = TypeVar("Kind", bound=orders.Answer)
+
 
 class Measured(msgspec.Struct, frozen=True):
-    """One round: calls by status and their latencies over all clients, and the CPU they took."""
+    """One round: calls by status, also for each second in which they ended, their latencies, and
+    the CPU that was used meanwhile.
+
+    In an open loop latencies begin at the intended moments, and `late` calls found
+    `in_flight_max` in flight at theirs; 0 in a closed loop.
+    """
 
     seconds: float
     calls: dict[str, int]
+    calls_by_second: dict[str, list[int]]
     latencies_seconds: list[float]
     usage: Usage
+    late: int = 0
+    in_flight_max: int = 0
 
     @property
     def calls_per_second(self) -> float:
@@ -36,96 +62,140 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 class Fleet:
-    """The clients, and the meter that watches them and the servers."""
+    """Orders to the generator, and the meter that watches it and the servers."""
 
     def __init__(
-        self, clients: "list[subprocess.Popen[bytes]]", meter: Meter, ports: dict[str, int]
+        self, process: "subprocess.Popen[bytes]", meter: Meter, calls_folder: Path
     ) -> None:
-        self._clients = clients
+        self._process = process
         self._meter = meter
-        self._ports = ports
+        self._folder = calls_folder
+        self._targets: dict[str, Target] = {}
 
-    def measure(self, target: str, seconds: float) -> Measured:
-        """One round against the target; both clocks and meters stop before its calls do."""
-        counts_from = time.monotonic() + HEAD_START_SECONDS + WARM_UP_SECONDS
-        counts_until = counts_from + seconds
-        self._tell(Round(target, counts_from, counts_until))
-        sleep_until(counts_from)
-        before = self._meter.read(self._ports[target])
-        sleep_until(counts_until)
-        usage = self._meter.read(self._ports[target]).since(before)
-        results = self._results()
-        calls: dict[str, int] = {}
-        for result in results:
-            for name, count in result.calls.items():
-                calls[name] = calls.get(name, 0) + count
-        latencies = [seconds for result in results for seconds in result.latencies_seconds]
-        return Measured(seconds, calls, latencies, usage)
+    def connect(self, target: Target, connections: int = CONNECTIONS) -> dict[int, int]:
+        """Connects to a target of a new name, each worker of its server by as many connections:
+        gives their number by worker. The target's calls are kept if it has a request id."""
+        if "request_id" in target.template.fields:
+            file = self._folder / f"calls-{len(list(self._folder.iterdir()))}"
+            target = msgspec.structs.replace(target, calls_file=str(file))
+        self._targets[target.name] = target
 
-    def send(self, target: str, calls: int) -> None:
-        """So many calls by each client, as fast as they go."""
+        def open_more() -> list[int]:
+            return self._ask(orders.Connect(target, connections), orders.Connected).ports
+
+        kept = balanced(open_more, port_of(target), connections)
+        ports = [port for of_worker in kept.values() for port in of_worker]
+        self._ask(orders.Keep(target.name, ports), orders.Connected)
+        return {worker: len(of_worker) for worker, of_worker in kept.items()}
+
+    def closed_loop(self, name: str, seconds: float, in_flight: int = IN_FLIGHT) -> Measured:
+        """As fast as the answers come: each call that ends makes room for another."""
+        counts_from, counts_until = counted_time(seconds)
+        return self._measure(orders.ClosedLoop(name, in_flight, counts_from, counts_until))
+
+    def open_loop(
+        self,
+        name: str,
+        seconds: float,
+        calls_per_second: float,
+        in_flight_max: int = OPEN_IN_FLIGHT_MAX,
+    ) -> Measured:
+        """At a rate, whatever comes back: latencies as customers have them."""
+        times = counted_time(seconds)
+        return self._measure(orders.OpenLoop(name, calls_per_second, *times, in_flight_max))
+
+    def send(self, name: str, calls: int, in_flight: int = IN_FLIGHT) -> dict[str, int]:
+        """So many calls as fast as they go; gives those of the first minute by status."""
         now = time.monotonic()
-        self._tell(Round(target, now, now + COUNTED_ROUND_SECONDS_MAX, calls))
-        self._results()
+        until = now + COUNTED_ROUND_SECONDS_MAX
+        order = orders.ClosedLoop(name, in_flight, now, until, calls)
+        return by_name(self._ask(order, orders.RoundResult))
 
-    def attempts(self, target: str, folder: Path) -> list[Attempt]:
-        """Everything that was sent to the target so far."""
-        attempts: list[Attempt] = []
-        for number, client in enumerate(self._clients):
-            file = folder / f"{target}-{number}"
-            self._tell_one(client, Save(target, str(file)))
-            self._result(client)
-            attempts += read_attempts(file)
-            file.unlink()
-        return attempts
+    def attempts(self, name: str) -> Iterator[Attempt]:
+        """Everything that was sent to the target so far, read as it is asked for."""
+        target = self._targets[name]
+        self._ask(orders.Flush(name), orders.Done)
+        return attempts_of(target, read_calls(Path(target.calls_file)))
 
-    def _tell(self, order: Order) -> None:
-        for client in self._clients:
-            self._tell_one(client, order)
+    def drop(self, name: str) -> None:
+        """Closes the connections to the target and forgets its calls; its name is free again."""
+        self._ask(orders.Drop(name), orders.Done)
+        target = self._targets.pop(name)
+        if target.calls_file:
+            Path(target.calls_file).unlink()
 
-    def _tell_one(self, client: "subprocess.Popen[bytes]", order: Order) -> None:
-        assert client.stdin is not None
-        client.stdin.write(msgspec.json.encode(order) + b"\n")
-        client.stdin.flush()
+    def _measure(self, order: orders.ClosedLoop | orders.OpenLoop) -> Measured:
+        """Clocks and meters stop before the calls do."""
+        port = port_of(self._targets[order.target])
+        self._tell(order)
+        sleep_until(order.counts_from)
+        before = self._meter.read(port)
+        sleep_until(order.counts_until)
+        usage = self._meter.read(port).since(before)
+        result = self._answer(orders.RoundResult)
+        return Measured(
+            seconds=order.counts_until - order.counts_from,
+            calls=by_name(result),
+            calls_by_second={
+                CODES[code].name: calls for code, calls in result.calls_by_second.items()
+            },
+            latencies_seconds=result.latencies_seconds,
+            usage=usage,
+            late=result.late,
+            in_flight_max=result.in_flight_max,
+        )
 
-    def _results(self) -> list[RoundResult]:
-        return [self._result(client) for client in self._clients]
+    def _ask(self, order: orders.Order, kind: type[Kind]) -> Kind:
+        self._tell(order)
+        return self._answer(kind)
 
-    def _result(self, client: "subprocess.Popen[bytes]") -> RoundResult:
-        assert client.stdout is not None
-        line = client.stdout.readline()
+    def _tell(self, order: orders.Order) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(msgspec.json.encode(order) + b"\n")
+        self._process.stdin.flush()
+
+    def _answer(self, kind: type[Kind]) -> Kind:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"a client process ended with {client.wait()}")
-        return msgspec.json.decode(line, type=RoundResult)
+            raise RuntimeError(f"the load generator ended with {self._process.wait()}")
+        answer: orders.Answer = msgspec.json.decode(line, type=orders.Answer)
+        if isinstance(answer, orders.Failed):
+            raise RuntimeError(f"the load generator says: {answer.reason}")
+        assert isinstance(answer, kind), "each order has its kind of answer"
+        return answer
 
 
 @contextlib.contextmanager
-def fleet_of(
-    count: int, begin: Begin, database_pids: list[int], redis_pids: list[int]
-) -> Iterator[Fleet]:
-    """`count` connected clients, each with the connections and calls in flight of `begin`. They end
-    with the block, or when this process does: their standard input ends then."""
-    command = [sys.executable, "-m", "loadtests.bench.generator"]
-    clients = [
-        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        for _ in range(count)
-    ]
-    roots = {
-        "generator": [client.pid for client in clients],
-        "postgres": database_pids,
-        "redis": redis_pids,
-    }
-    ports = {target.name: int(target.address.rpartition(":")[2]) for target in begin.targets}
-    fleet = Fleet(clients, Meter(roots), ports)
-    try:
-        fleet._tell(begin)
-        fleet._results()
-        yield fleet
-    finally:
-        for client in clients:
-            if client.stdin:
-                client.stdin.close()
-            client.wait()
+def fleet_of(roots: Mapping[str, list[int]], console: Console) -> Iterator[Fleet]:
+    """A generator without targets, and the components to watch by the ids of their processes. It
+    ends with the block, or when this process does: its standard input ends then.
+
+    Raises NoGoError when it cannot be built.
+    """
+    program = generator_program(console)
+    with temporary_folder() as folder:
+        process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            yield Fleet(process, Meter({**roots, "generator": [process.pid]}), folder)
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                process.communicate()
+
+
+def port_of(target: Target) -> int:
+    return int(target.address.rpartition(":")[2])
+
+
+def by_name(result: orders.RoundResult) -> dict[str, int]:
+    """Calls by the name of their status."""
+    return {CODES[code].name: sum(calls) for code, calls in result.calls_by_second.items()}
+
+
+def counted_time(seconds: float) -> tuple[float, float]:
+    """From when until when the calls of a round count that is ordered now."""
+    counts_from = time.monotonic() + HEAD_START_SECONDS + WARM_UP_SECONDS
+    return counts_from, counts_from + seconds
 
 
 def sleep_until(moment: float) -> None:

@@ -27,12 +27,11 @@ MICROSECONDS = 1_000_000
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """How a run measures. `connections` and `in_flight` are over all clients."""
+    """How a run measures. `connections` are to each server, `in_flight` over all of them."""
 
     quick: bool
     json_file: str | None
     workers: int
-    clients: int
     connections: int
     in_flight: int
     turns: int
@@ -137,7 +136,7 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     plan, postgres = outcome.plan, outcome.postgres
     console.print(
         f"{plan.workers} workers each, {plan.in_flight} calls in flight on {plan.connections} "
-        f"connections from {plan.clients} clients, all on {os.cpu_count()} cores; "
+        f"connections, all on {os.cpu_count()} cores; "
         f"fsync {postgres['fsync']}, synchronous_commit {postgres['synchronous_commit']}.",
         soft_wrap=True,
     )

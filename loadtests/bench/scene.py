@@ -11,7 +11,7 @@ from guerdon.api.admin.v1.offer_pb2 import Offer
 from guerdon.api.offers.v1.offer_service_pb2 import RedeemRequest
 from guerdon.api.offers.v1.pricing_pb2 import Line
 from loadtests.admin import CURRENCY, TOPUPS_EACH, Admin
-from loadtests.bench.generator import Target
+from loadtests.bench.orders import CUSTOMER_ID, OFFER_ID, REQUEST_ID, Target, template_of
 from loadtests.bench.rivals.one_call import FUNCTION
 from loadtests.bench.rivals.textbook import SCHEMA
 
@@ -21,9 +21,6 @@ RULES = [
     {"ruleType": "new_user", "params": {"account_age_days": ACCOUNT_AGE_DAYS}},
     {"ruleType": "min_topups", "params": {"count": TOPUPS_EACH, "window_days": WINDOW_DAYS}},
 ]
-# Stand-ins that are cut out of a serialized request: as long as the ids that take their places.
-REQUEST_ID_MARK = "0" * 36
-CUSTOMER_ID_MARK = "1" * 36
 
 
 def offer_with_rules(total_limit: int, per_customer_limit: int) -> Offer:
@@ -95,24 +92,23 @@ async def prepare_textbook(
         await connection.close()
 
 
-def redeem_target(name: str, address: str, path: str, api_key: str, offer_id: UUID) -> Target:
-    """A Redeem of one piece, cut where the ids of each call go."""
+def redeem_target(
+    name: str, address: str, path: str, api_key: str, customers: list[UUID], offer_id: UUID
+) -> Target:
+    """A Redeem of one piece."""
     request = RedeemRequest(
-        request_id=REQUEST_ID_MARK,
-        offer_id=str(offer_id),
-        customer_id=CUSTOMER_ID_MARK,
+        request_id=REQUEST_ID,
+        offer_id=OFFER_ID,
+        customer_id=CUSTOMER_ID,
         line=Line(quantity=1, unit_price_minor=1000),
         currency=CURRENCY,
     )
-    before, rest = request.SerializeToString().split(REQUEST_ID_MARK.encode())
-    between, after = rest.split(CUSTOMER_ID_MARK.encode())
     return Target(
         name=name,
         address=address,
         path=path,
+        template=template_of(request.SerializeToString()),
+        customers=customers,
+        offers=[offer_id],
         api_key=api_key,
-        before=before,
-        between=between,
-        after=after,
-        offer_id=offer_id,
     )
