@@ -60,6 +60,7 @@ from guerdon.limits import BATCHES_IN_FLIGHT_MAX, REDIS_SHELF_TIMEOUT_SECONDS
 from guerdon.ports import (
     Admission,
     ApiKeyStore,
+    Authenticator,
     ChangePublisher,
     ChangeSink,
     OfferCatalogue,
@@ -68,6 +69,14 @@ from guerdon.ports import (
     TenantStore,
 )
 from guerdon.serving.addresses import shown_address
+from guerdon.serving.failpoints import (
+    Failpoints,
+    WatchedAdmission,
+    WatchedDatabase,
+    WatchedPipeline,
+    WatchedServicer,
+    WatchedStore,
+)
 from guerdon.serving.messages import CannotServe, NotYet
 from guerdon.serving.tasks import end
 from guerdon.serving.tracing import call_interceptors
@@ -131,39 +140,58 @@ async def application(settings: Settings, metrics: Metrics) -> AsyncIterator[App
         database = await open_database(settings)
         stack.push_async_callback(database.close)
         await refuse_unsound(settings, database)
+        points = None if settings.failpoints is None else Failpoints(settings.failpoints)
         parts = _redis_parts(settings, metrics, stack)
+        admission = parts.admission if points is None else WatchedAdmission(parts.admission, points)
         catalogue = Catalogue(PostgresOfferReader(database), parts.shelf, time.monotonic, metrics)
         stack.push_async_callback(catalogue.close)
         keys = PostgresApiKeys(database)
         authenticator = KeyAuthenticator(keys, settings.pepper, time.monotonic, metrics)
         stack.push_async_callback(authenticator.close)
         _hear_changes(settings, parts, [catalogue, authenticator], stack)
-        plane = _data_plane(database, parts.admission, catalogue, metrics, stack)
+        plane = _data_plane(_store(database, points), admission, catalogue, metrics, stack)
         control = _control_plane(database, settings, catalogue, parts.publisher)
         services: list[tuple[ServiceDescriptor, object]] = [
-            (offer_service.SERVICE, OfferServicer(plane)),
+            (offer_service.SERVICE, _servicer(plane, points)),
             (offer_admin_service.SERVICE, OfferAdminServicer(control.offers)),
             (fact_service.SERVICE, FactServicer(control.facts)),
             (api_key_service.SERVICE, ApiKeyServicer(control.keys)),
         ]
         server = GrpcServer(
             services,
-            Pipeline(authenticator, metrics),
+            _pipeline(authenticator, metrics, points),
             reflect=settings.reflection,
             interceptors=call_interceptors(settings),
         )
         server.listen(shown_address(settings.host, settings.port))
-        yield Application(server, database, parts.admission, WriteProof(database), metrics)
+        yield Application(server, database, admission, WriteProof(database), metrics)
+
+
+def _store(database: Database, points: Failpoints | None) -> RedemptionStore:
+    if points is None:
+        return PostgresRedemptions(database)
+    return WatchedStore(WatchedDatabase(database, points), points)
+
+
+def _servicer(plane: DataPlane, points: Failpoints | None) -> OfferServicer:
+    return OfferServicer(plane) if points is None else WatchedServicer(plane, points)
+
+
+def _pipeline(
+    authenticator: Authenticator, metrics: Metrics, points: Failpoints | None
+) -> Pipeline:
+    if points is None:
+        return Pipeline(authenticator, metrics)
+    return WatchedPipeline(authenticator, metrics, points)
 
 
 def _data_plane(
-    database: Database,
+    store: RedemptionStore,
     admission: Admission,
     catalogue: OfferCatalogue,
     metrics: Metrics,
     stack: AsyncExitStack,
 ) -> DataPlane:
-    store: RedemptionStore = PostgresRedemptions(database)
     places = asyncio.Semaphore(BATCHES_IN_FLIGHT_MAX)
     observer = Observer(store, places, metrics)
     stack.push_async_callback(observer.close)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, DirectoryPath, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "GUERDON_"
@@ -77,6 +77,8 @@ class Settings(BaseSettings):
     """HTTP with /metrics, /healthz and /readyz."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     reflection: bool = False
+    failpoints: DirectoryPath | None = None
+    """Where tests say at which points a server shall fail; see serving/failpoints.py."""
 
     log_format: LogFormat = LogFormat.AUTO
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
@@ -185,6 +187,10 @@ def _production_problems(settings: Settings) -> list[str]:
     problems = []
     if settings.reflection:
         problems.append("GUERDON_REFLECTION must be off in production: unset it.")
+    if settings.failpoints is not None:
+        problems.append(
+            "GUERDON_FAILPOINTS is for tests, which kill servers by it: unset it in production."
+        )
     for variable, url in (
         ("DATABASE_URL", settings.database_url),
         ("GUERDON_DATABASE_DIRECT_URL", settings.database_direct_url),

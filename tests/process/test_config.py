@@ -2,6 +2,7 @@
 
 import base64
 import os
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,21 @@ def test_production_refuses_placeholders(monkeypatch: pytest.MonkeyPatch, passwo
 def test_production_refuses_reflection(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "GUERDON_REFLECTION must be off" in refusal(monkeypatch, GUERDON_REFLECTION="1")
     assert load(monkeypatch, GUERDON_REFLECTION="1", GUERDON_ENVIRONMENT="development").reflection
+
+
+def test_production_refuses_failpoints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    text = refusal(monkeypatch, GUERDON_FAILPOINTS=folder)
+    assert "GUERDON_FAILPOINTS is for tests" in text
+    settings = load(monkeypatch, GUERDON_FAILPOINTS=folder, GUERDON_ENVIRONMENT="development")
+    assert settings_from_json(settings_to_json(settings)).failpoints == tmp_path
+
+
+def test_failpoints_must_name_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = refusal(
+        monkeypatch, GUERDON_FAILPOINTS=str(tmp_path / "none"), GUERDON_ENVIRONMENT="development"
+    )
+    assert "GUERDON_FAILPOINTS: Path does not point to a directory" in text
 
 
 @pytest.mark.parametrize(
