@@ -56,12 +56,16 @@ class Pipe:
         self._fault = fault
         if isinstance(fault, Cut):
             self._bytes_left = fault.byte_count
-        if not isinstance(fault, Hold):
-            self._flush(everything=fault is None)
+        self.release()
+
+    def release(self) -> None:
+        """Pass what need not wait any more."""
+        if not isinstance(self._fault, Hold):
+            self._flush(everything=self._fault is None)
 
     def feed(self, item: Item) -> None:
         """Data of the source, or its ending."""
-        if self._fault is None and not self._waiting:
+        if self._fault is None and not self._waiting and self.target.was_opened:
             self._pass(item)
             return
         match self._fault:
@@ -77,8 +81,7 @@ class Pipe:
                 self._wait(now + seconds + jitter * random.random(), item)
             case _:
                 self._wait(0.0, item)
-        if not isinstance(self._fault, Hold):
-            self._flush(everything=False)
+        self.release()
         self.regulate()
 
     def regulate(self) -> None:
@@ -100,6 +103,8 @@ class Pipe:
 
     def _flush(self, *, everything: bool) -> None:
         """Pass what is due; nothing passes before what came earlier."""
+        if not self.target.was_opened:
+            return
         now = asyncio.get_running_loop().time()
         while self._waiting and (everything or self._waiting[0][0] <= now):
             _, item = self._waiting.popleft()
@@ -112,8 +117,7 @@ class Pipe:
 
     def _ring(self) -> None:
         self._timer = None
-        if not isinstance(self._fault, Hold):
-            self._flush(everything=False)
+        self.release()
 
     def _pass(self, item: Item) -> None:
         match item:
@@ -137,7 +141,8 @@ class End(asyncio.Protocol):
         self._outgoing = outgoing
         self._transport: asyncio.Transport | None = None
         self._is_reading = True
-        # Nothing is read for an end that is not there yet.
+        # What comes for an end that is not there yet has to wait.
+        self.was_opened = False
         self.is_full = True
         self.is_finished = False
         incoming.source = outgoing.target = self
@@ -151,13 +156,17 @@ class End(asyncio.Protocol):
         """The socket is there."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(HELD_BYTES_MAX)
+        self.was_opened = True
         self.is_full = False
         self._incoming.regulate()
+        self._outgoing.release()
         self._outgoing.regulate()
         self._connection.opened(self)
 
     def data_received(self, data: bytes) -> None:
         """Into the pipe, unless the other end is known to be gone: then as a system answers."""
+        # uvloop forgets to pause what is not read yet.
+        self._is_reading = True
         if self._connection.is_half_open:
             self.reset()
         else:
