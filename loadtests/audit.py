@@ -12,7 +12,10 @@ import asyncpg
 import msgspec
 from rich.console import Console
 
-from loadtests.client_checks import CLIENT_CHECKS, Evidence, Row
+from guerdon.domain.offers import OfferDraft
+from guerdon.domain.tenants import Tenant
+from loadtests.client_checks import CLIENT_CHECKS
+from loadtests.evidence import Effect, Evidence, Row, Version
 from loadtests.history import History
 
 # Name -> a query that answers a `detail` for each violation; its first line says what must hold.
@@ -24,7 +27,8 @@ EXAMPLES_MAX = 5
 
 ROWS_QUERY = """
     select r.request_id, r.offer_id, r.offer_version, r.customer_id, r.target_id, l.product_id,
-           r.slot, r.sequence, r.customer_use, r.currency,
+           r.order_ref, r.slot, r.sequence, r.customer_use, r.currency,
+           coalesce(l.quantity, 0) as quantity, coalesce(l.unit_price_minor, 0) as unit_price_minor,
            r.list_minor, r.discount_minor, r.paid_minor, r.revoked_at is not null as revoked
     from guerdon.redemptions r
     left join guerdon.redemption_lines l
@@ -32,6 +36,18 @@ ROWS_QUERY = """
     where r.tenant_id = $1 and r.offer_id = any ($2::uuid[])
     order by r.offer_id, r.slot, r.sequence
 """
+EFFECTS_QUERY = """
+    select e.offer_id, e.slot, e.sequence, e.request_id, e.version
+    from guerdon.offer_effects e where e.tenant_id = $1 and e.offer_id = any ($2::uuid[])
+"""
+VERSIONS_QUERY = """
+    select v.offer_id, v.version, v.content::text
+    from guerdon.offer_versions v where v.tenant_id = $1 and v.offer_id = any ($2::uuid[])
+"""
+TOMBSTONES_QUERY = """
+    select r.request_id from guerdon.redemptions r where r.tenant_id = $1 and r.offer_id is null
+"""
+TENANT_QUERY = "select to_jsonb(t)::text from guerdon.tenants t where t.tenant_id = $1"
 LIMITS_QUERY = """
     select o.offer_id, o.total_limit, o.per_customer_limit
     from guerdon.offers o where o.tenant_id = $1 and o.offer_id = any ($2::uuid[])
@@ -113,13 +129,27 @@ async def collect_evidence(
     connection: asyncpg.Connection, history: History, offer_ids: Sequence[UUID]
 ) -> Evidence:
     """What the clients' checks read of the database."""
-    arguments = (history.tenant_id, offer_ids)
-    rows = [Row(**row) for row in await connection.fetch(ROWS_QUERY, *arguments)]
+    tenant_id = history.tenant_id
+    arguments = (tenant_id, offer_ids)
+    rows = [Row(*row) for row in await connection.fetch(ROWS_QUERY, *arguments)]
+    effects = [Effect(*row) for row in await connection.fetch(EFFECTS_QUERY, *arguments)]
+    versions = await connection.fetch(VERSIONS_QUERY, *arguments)
+    tombstones = await connection.fetch(TOMBSTONES_QUERY, tenant_id)
     limits = await connection.fetch(LIMITS_QUERY, *arguments)
     targets = await connection.fetch(TARGET_LIMITS_QUERY, *arguments)
+    tenant = msgspec.json.decode(await connection.fetchval(TENANT_QUERY, tenant_id), type=Tenant)
     return Evidence(
         history=history,
         rows=rows,
+        effects=effects,
+        versions={
+            (row["offer_id"], row["version"]): Version(
+                msgspec.json.decode(row["content"], type=OfferDraft)
+            )
+            for row in versions
+        },
+        tombstones=frozenset(row["request_id"] for row in tombstones),
+        tenant=tenant,
         total_limits={row["offer_id"]: row["total_limit"] for row in limits},
         customer_limits={row["offer_id"]: row["per_customer_limit"] for row in limits},
         target_limits={(row["offer_id"], row["target_id"]): row["max_uses"] for row in targets},

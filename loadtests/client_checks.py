@@ -3,135 +3,64 @@
 The first line of a check's docstring says what must hold; it is what people read.
 """
 
-from bisect import bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import pairwise
 from uuid import UUID
 
-import msgspec
-
-from guerdon.api.offers.v1.offer_service_pb2 import RedeemResponse
-from guerdon.api.offers.v1.redemption_pb2 import Redemption
+from guerdon.api.offers.v1.offer_service_pb2 import RedeemResponse, RevokeResponse
+from guerdon.api.offers.v1.redemption_pb2 import RevokeOutcome
+from guerdon.domain.identifiers import ProductId
+from guerdon.domain.pricing import price_line
+from guerdon.domain.redemption import Line
+from loadtests.evidence import (
+    Evidence,
+    LimitKey,
+    Row,
+    first_answered_at,
+    grants_of,
+    is_other,
+    limit_keys,
+)
 from loadtests.history import (
     CODES,
     CUSTOMER_LIMIT,
+    ID_REUSED,
     LIMIT_REASONS,
+    NOT_ACTIVE,
+    ORDER_USED,
     PRODUCT_LIMIT,
+    REVOKED_BEFORE,
     TOTAL_LIMIT,
-    Answer,
     Attempt,
-    History,
 )
+from loadtests.timeline import Timeline, timelines_of
 
-OfferAnd = tuple[UUID, UUID | None]
-
-
-class Row(msgspec.Struct, frozen=True):
-    """One redemption as the database has it."""
-
-    request_id: UUID
-    offer_id: UUID
-    offer_version: int
-    customer_id: UUID
-    target_id: UUID | None
-    product_id: UUID | None
-    slot: int
-    sequence: int
-    customer_use: int
-    currency: str
-    list_minor: int
-    discount_minor: int
-    paid_minor: int
-    revoked: bool
-
-
-class Evidence(msgspec.Struct, dict=True):
-    """The history, the rows in the order of their numbers, and the limits in force; the targets of
-    a load test's offers are products."""
-
-    history: History
-    rows: list[Row]
-    total_limits: Mapping[UUID, int | None]
-    customer_limits: Mapping[UUID, int | None]
-    target_limits: Mapping[OfferAnd, int]
-
-    @cached_property
-    def attempts(self) -> dict[UUID, Attempt]:
-        return {attempt.request_id: attempt for attempt in self.history.attempts}
-
-    @cached_property
-    def rows_by_request(self) -> dict[UUID, Row]:
-        return {row.request_id: row for row in self.rows}
-
-    @cached_property
-    def live_uses(self) -> "Uses":
-        """Of the rows that count in the end."""
-        return Uses.of(row for row in self.rows if not row.revoked)
-
-    @cached_property
-    def sent_at(self) -> "defaultdict[tuple[str, UUID, UUID | None], list[float]]":
-        """When each granted attempt was first sent, sorted, by each limit it counts against."""
-        times: defaultdict[tuple[str, UUID, UUID | None], list[float]] = defaultdict(list)
-        for row in self.rows:
-            attempt = self.attempts.get(row.request_id)
-            if attempt is None or not attempt.answers:
-                continue
-            sent = min(answer.sent_at for answer in attempt.answers)
-            for key in limit_keys(row):
-                times[key].append(sent)
-        for sent_times in times.values():
-            sent_times.sort()
-        return times
-
-    def limit(self, key: tuple[str, UUID, UUID | None]) -> int | None:
-        """The limit that the key names; None is no limit."""
-        reason, offer_id, other = key
-        if reason == TOTAL_LIMIT:
-            return self.total_limits.get(offer_id)
-        if reason == CUSTOMER_LIMIT:
-            return self.customer_limits.get(offer_id)
-        return self.target_limits.get((offer_id, other))
-
-
-class Uses(msgspec.Struct):
-    """How many rows count against each limit."""
-
-    counts: "Counter[tuple[str, UUID, UUID | None]]"
-
-    @staticmethod
-    def of(rows: Iterator[Row]) -> "Uses":
-        return Uses(Counter(key for row in rows for key in limit_keys(row)))
-
-
-def limit_keys(use: Row | Attempt) -> tuple[tuple[str, UUID, UUID | None], ...]:
-    """The limits that a use counts against, each named by the refusal that it gives."""
-    return (
-        (TOTAL_LIMIT, use.offer_id, None),
-        (CUSTOMER_LIMIT, use.offer_id, use.customer_id),
-        (PRODUCT_LIMIT, use.offer_id, use.product_id),
-    )
-
-
-def grants_of(attempt: Attempt) -> list[Answer]:
-    return [answer for answer in attempt.answers if answer.is_grant]
-
-
-def first_grant_at(attempt: Attempt) -> float:
-    """When the first OK arrived; infinity when none did."""
-    return min((grant.answered_at for grant in grants_of(attempt)), default=float("inf"))
+TOMBSTONED = RevokeOutcome.REVOKE_OUTCOME_TOMBSTONED
+REVOKED = RevokeOutcome.REVOKE_OUTCOME_REVOKED
 
 
 def check_grants_have_rows(evidence: Evidence) -> Iterator[str]:
     """Every OK has its row, equal in every field."""
     for attempt in evidence.history.attempts:
-        for answer in grants_of(attempt)[:1]:
-            row = evidence.rows_by_request.get(attempt.request_id)
-            if row is None:
-                yield f"request {attempt.request_id}: answered OK and has no row"
-            elif differing := differing_fields(redemption_in(answer), row):
-                yield f"request {attempt.request_id}: answer and row differ in {differing}"
+        grants = grants_of(attempt)
+        if not grants:
+            continue
+        row = evidence.rows_by_request.get(attempt.request_id)
+        if row is None:
+            yield f"request {attempt.request_id}: answered OK and has no row"
+        elif differing := differing_fields(grants[0].body, row):
+            yield f"request {attempt.request_id}: answer and row differ in {differing}"
+        elif attempt.other_quantity:
+            yield from answers_to_the_other_body(attempt, row)
+
+
+def answers_to_the_other_body(attempt: Attempt, row: Row) -> Iterator[str]:
+    """An OK to the body that the row is not of."""
+    strangers = attempt.answers if is_other(attempt, row) else attempt.others
+    if any(answer.is_grant for answer in strangers):
+        yield f"request {attempt.request_id}: OK to a body that is not the row's"
 
 
 def check_answers_of_one_id_are_equal(evidence: Evidence) -> Iterator[str]:
@@ -145,77 +74,157 @@ def check_answers_of_one_id_are_equal(evidence: Evidence) -> Iterator[str]:
 def check_replays_say_so(evidence: Evidence) -> Iterator[str]:
     """An OK to a request that had been answered OK before says that it is a replay."""
     for attempt in evidence.history.attempts:
-        granted_at = first_grant_at(attempt)
-        for answer in grants_of(attempt):
+        grants = grants_of(attempt)
+        granted_at = first_answered_at(grants)
+        for answer in grants:
             if answer.sent_at > granted_at and not answer.replayed:
                 yield f"request {attempt.request_id}: granted again"
 
 
 def check_rows_were_asked_for(evidence: Evidence) -> Iterator[str]:
-    """Every row was asked for, with its offer, customer and product."""
+    """Every row was asked for, with its offer, customer, product and order."""
     for row in evidence.rows:
         attempt = evidence.attempts.get(row.request_id)
         if attempt is None:
             yield f"request {row.request_id}: nobody sent it"
         elif limit_keys(attempt) != limit_keys(row):
             yield f"request {row.request_id}: the row is of another offer, customer or product"
+        elif is_other(attempt, row) and not attempt.others:
+            yield f"request {row.request_id}: the row is of a body that nobody sent"
 
 
 def check_rows_were_told(evidence: Evidence) -> Iterator[str]:
     """Every attempt became definite, and each with a row was answered OK."""
     for attempt in evidence.history.attempts:
-        if not attempt.is_definite:
+        if not any(answer.is_definite for answer in (*attempt.answers, *attempt.others)):
             yield f"request {attempt.request_id}: no definite answer"
         elif attempt.request_id in evidence.rows_by_request and not grants_of(attempt):
             yield f"request {attempt.request_id}: refused, and has a row"
 
 
 def check_no_refusal_after_a_grant(evidence: Evidence) -> Iterator[str]:
-    """No request is refused that was sent again after its OK."""
+    """No request is refused that was sent again after it was committed.
+
+    It was committed by the time of its OK, and of the OK of whatever has a higher number.
+    """
+    committed = committed_by(evidence)
     for attempt in evidence.history.attempts:
-        granted_at = first_grant_at(attempt)
-        for answer in attempt.answers:
-            if answer.is_definite and not answer.is_grant and answer.sent_at > granted_at:
-                yield f"request {attempt.request_id}: {answer.reason} after its OK"
+        row = evidence.rows_by_request.get(attempt.request_id)
+        known_at = first_answered_at(grants_of(attempt))
+        answers = attempt.answers
+        if row is not None:
+            known_at = min(known_at, committed[row.request_id])
+            answers = attempt.others if is_other(attempt, row) else attempt.answers
+        for answer in answers:
+            if answer.is_definite and not answer.is_grant and answer.sent_at > known_at:
+                yield f"request {attempt.request_id}: {answer.reason} after it was committed"
+
+
+def committed_by(evidence: Evidence) -> dict[UUID, float]:
+    """The moment by which each row was there for sure."""
+    found: dict[UUID, float] = {}
+    for timeline in timelines_of(evidence).values():
+        for one, latest in zip(timeline.numbered, timeline.latest, strict=True):
+            if isinstance(one, Row):
+                found[one.request_id] = latest
+    return found
 
 
 def check_order_is_real_time(evidence: Evidence) -> Iterator[str]:
-    """What was answered before something else was sent has the lower number."""
-    earliest_answer, last = float("inf"), None
-    for row in reversed(evidence.rows):
-        if (row.offer_id, row.slot) != last:
-            earliest_answer, last = float("inf"), (row.offer_id, row.slot)
-        attempt = evidence.attempts.get(row.request_id)
-        grants = grants_of(attempt) if attempt else []
-        if attempt is None or not grants:
-            continue
-        if min(answer.sent_at for answer in attempt.answers) > earliest_answer:
-            yield f"offer {row.offer_id}: number {row.sequence} was sent after a later was answered"
-        earliest_answer = min(earliest_answer, *(grant.answered_at for grant in grants))
+    """What was answered before something else was sent has the lower number: redemptions, revokes
+    and edits."""
+    for timeline in timelines_of(evidence).values():
+        following = [*timeline.latest[1:], float("inf")]
+        for one, sent, earliest_answer in zip(
+            timeline.numbered, timeline.sent, following, strict=True
+        ):
+            if sent > earliest_answer:
+                yield (
+                    f"offer {one.offer_id}: number {one.sequence} was sent after a later was"
+                    " answered"
+                )
 
 
 def check_refusals_were_true(evidence: Evidence) -> Iterator[str]:
-    """No limit is said to be reached before enough uses had been asked for.
-
-    Every counted use was sent before its limit was full, so at the time of the refusal at least as
-    many of those that were granted in the end must have been sent. Holds where nothing is revoked.
-    """
+    """A limit is said to be reached only when it may have been, at some moment of the call; and an
+    offer to be paused only when it may have been."""
+    timelines: dict[UUID, Timeline] = {
+        timeline.numbered[0].offer_id: timeline for timeline in timelines_of(evidence).values()
+    }
     for attempt in evidence.history.attempts:
-        keys = {key[0]: key for key in limit_keys(attempt)}
-        for answer in attempt.answers:
-            if (key := keys.get(answer.reason)) is None:
+        keys: dict[str, LimitKey] = {key[0]: key for key in limit_keys(attempt)}
+        keys[NOT_ACTIVE] = (NOT_ACTIVE, attempt.offer_id, None)
+        for answer in (*attempt.answers, *attempt.others):
+            if answer.is_grant or (key := keys.get(answer.reason)) is None:
                 continue
-            limit = evidence.limit(key)
-            sent = bisect_right(evidence.sent_at[key], answer.answered_at)
-            if limit is None or sent < limit:
-                yield f"request {attempt.request_id}: {answer.reason} with {sent} of {limit} sent"
+            timeline = timelines.get(attempt.offer_id)
+            was_true, found = (False, "nothing")
+            if timeline is not None:
+                was_true, found = timeline.was_full(key, answer)
+            if not was_true:
+                yield f"request {attempt.request_id}: {answer.reason} with {found}"
+
+
+def check_revokes_hold(evidence: Evidence) -> Iterator[str]:
+    """What a Revoke was told is so: given back once, or a tombstone; nobody else gave anything
+    back."""
+    for attempt in evidence.history.attempts:
+        row = evidence.rows_by_request.get(attempt.request_id)
+        outcomes = [outcome_in(answer.body) for answer in attempt.revokes if answer.is_grant]
+        if attempt.revokes and not outcomes:
+            yield f"request {attempt.request_id}: its revoke has no definite answer"
+        if outcomes.count(REVOKED) > 1:
+            yield f"request {attempt.request_id}: given back {outcomes.count(REVOKED)} times"
+        if TOMBSTONED in outcomes and row is not None:
+            yield f"request {attempt.request_id}: a tombstone, and has a row"
+        if any(outcome != TOMBSTONED for outcome in outcomes) and not (row and row.revoked):
+            yield f"request {attempt.request_id}: said to be revoked, and is not"
+        if evidence.history.is_whole and row and row.revoked and not attempt.revokes:
+            yield f"request {attempt.request_id}: revoked, and nobody asked for it"
+
+
+def check_tombstones_were_asked_for(evidence: Evidence) -> Iterator[str]:
+    """Every tombstone is of a request that somebody revoked."""
+    if not evidence.history.is_whole:
+        return
+    for request_id in sorted(evidence.tombstones):
+        attempt = evidence.attempts.get(request_id)
+        if attempt is None or not attempt.revokes:
+            yield f"request {request_id}: a tombstone that nobody asked for"
+
+
+def check_prices_follow_from_their_version(evidence: Evidence) -> Iterator[str]:
+    """Each discount is what the redemption's version of the offer gives, computed anew."""
+
+    @lru_cache(maxsize=4096)
+    def discount(
+        offer_id: UUID, version: int, product_id: ProductId | None, quantity: int, price: int
+    ) -> int | None:
+        said = evidence.versions.get((offer_id, version))
+        if said is None:
+            return None
+        targets = {target.product_id: target for target in said.offer.targets}
+        line = Line(product_id, quantity, price)
+        target = targets.get(product_id) if product_id is not None else None
+        return price_line(said.offer, target, line, evidence.tenant).discount_minor
+
+    for row in evidence.rows:
+        product_id = None if row.product_id is None else ProductId(row.product_id)
+        due = discount(
+            row.offer_id, row.offer_version, product_id, row.quantity, row.unit_price_minor
+        )
+        if due != row.discount_minor:
+            yield f"request {row.request_id}: {row.discount_minor} off instead of {due}"
 
 
 def check_nothing_is_left(evidence: Evidence) -> Iterator[str]:
-    """Whoever was refused by a limit finds one that is full in the end."""
-    used = evidence.live_uses.counts
+    """Whoever was refused by a limit finds one that is full in the end, where nothing was given
+    back or edited."""
+    used = evidence.live_uses
     for attempt in evidence.history.attempts:
         if grants_of(attempt) or not any(a.reason in LIMIT_REASONS for a in attempt.answers):
+            continue
+        if evidence.history.is_whole and attempt.offer_id in evidence.changed_offers:
             continue
         limits = [(used[key], evidence.limit(key)) for key in limit_keys(attempt)]
         if not any(limit is not None and count >= limit for count, limit in limits):
@@ -224,18 +233,18 @@ def check_nothing_is_left(evidence: Evidence) -> Iterator[str]:
 
 def check_goals_are_hit_exactly(evidence: Evidence) -> Iterator[str]:
     """Every limit for which demand was there is hit exactly."""
-    used = evidence.live_uses.counts
+    used = evidence.live_uses
     customers = defaultdict(set)
     for attempt in evidence.history.attempts:
         customers[attempt.offer_id].add(attempt.customer_id)
     for goal in evidence.history.goals:
-        wanted: dict[tuple[str, UUID, UUID | None], int] = {}
+        wanted: dict[LimitKey, int] = {}
         if goal.total is not None:
             wanted[TOTAL_LIMIT, goal.offer_id, None] = goal.total
         for target_id, uses in goal.targets.items():
             wanted[PRODUCT_LIMIT, goal.offer_id, target_id] = uses
         if goal.each_customer is not None:
-            for customer_id in customers[goal.offer_id]:
+            for customer_id in goal.customers or customers[goal.offer_id]:
                 wanted[CUSTOMER_LIMIT, goal.offer_id, customer_id] = goal.each_customer
         for key, uses in wanted.items():
             if used[key] != uses:
@@ -243,10 +252,17 @@ def check_goals_are_hit_exactly(evidence: Evidence) -> Iterator[str]:
 
 
 def check_errors_are_explained(evidence: Evidence) -> Iterator[str]:
-    """Every error is one that a limit or a dependency gives, with exactly one ErrorInfo."""
+    """Every error is one that a limit, a dependency or the caller gives, with exactly one
+    ErrorInfo."""
+    edited = {edit.offer_id for edit in evidence.history.edits}
     for attempt in evidence.history.attempts:
-        for answer in attempt.answers:
-            if answer.is_grant or answer.reason in LIMIT_REASONS:
+        expected = {*LIMIT_REASONS}
+        expected |= {ORDER_USED} if attempt.order_ref else set()
+        expected |= {ID_REUSED} if attempt.others else set()
+        expected |= {REVOKED_BEFORE} if attempt.revokes else set()
+        expected |= {NOT_ACTIVE} if attempt.offer_id in edited else set()
+        for answer in (*attempt.answers, *attempt.others, *attempt.revokes):
+            if answer.is_grant or answer.reason in expected:
                 continue
             # A deadline or a lost connection is noticed by the client, which knows no reason.
             if answer.is_definite or (answer.body and not answer.reason):
@@ -262,18 +278,20 @@ def check_request_ids_are_distinct(evidence: Evidence) -> Iterator[str]:
             yield f"request {UUID(int=later)} was made twice"
 
 
-def redemption_in(answer: Answer) -> Redemption:
-    return RedeemResponse.FromString(answer.body).redemption
+def outcome_in(body: bytes) -> int:
+    return RevokeResponse.FromString(body).outcome
 
 
-def differing_fields(told: Redemption, row: Row) -> str:
-    """Names of the fields in which an answer and its row differ; '' when there are none."""
+def differing_fields(body: bytes, row: Row) -> str:
+    """Names of the fields in which an OK's answer and its row differ; '' when there are none."""
+    told = RedeemResponse.FromString(body).redemption
     pairs = {
         "request_id": (told.request_id, str(row.request_id)),
         "offer_id": (told.offer_id, str(row.offer_id)),
         "offer_version": (told.offer_version, row.offer_version),
         "customer_id": (told.customer_id, str(row.customer_id)),
         "product_id": (told.line.product_id, str(row.product_id or "")),
+        "order_ref": (told.order_ref, row.order_ref or ""),
         "slot": (told.slot, row.slot),
         "sequence": (told.sequence, row.sequence),
         "customer_use": (told.customer_use, row.customer_use),
@@ -294,6 +312,9 @@ CLIENT_CHECKS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
     check_no_refusal_after_a_grant,
     check_order_is_real_time,
     check_refusals_were_true,
+    check_revokes_hold,
+    check_tombstones_were_asked_for,
+    check_prices_follow_from_their_version,
     check_nothing_is_left,
     check_goals_are_hit_exactly,
     check_errors_are_explained,

@@ -100,7 +100,8 @@ class Attempt(msgspec.Struct, array_like=True):
 class Goal(msgspec.Struct, frozen=True):
     """What must be counted exactly in the end, because three times as much was asked for.
 
-    None and absent ones are not judged. `each_customer` holds for every customer who asked.
+    None and absent ones are not judged. `each_customer` holds for every customer who asked, or for
+    those of `customers` alone.
     """
 
     offer_id: UUID
@@ -108,6 +109,7 @@ class Goal(msgspec.Struct, frozen=True):
     total: int | None = None
     targets: dict[UUID, int] = {}
     each_customer: int | None = None
+    customers: tuple[UUID, ...] = ()
 
 
 class Edit(msgspec.Struct, array_like=True, frozen=True):
@@ -129,6 +131,8 @@ class History(msgspec.Struct):
     goals: list[Goal]
     attempts: list[Attempt]
     edits: list[Edit] = []
+    is_whole: bool = False
+    """Whether it has every revoke and every edit too."""
 
 
 @lru_cache(maxsize=4096)

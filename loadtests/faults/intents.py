@@ -45,7 +45,7 @@ class Intent(msgspec.Struct, array_like=True, frozen=True, tag="i"):
 
 
 class Sending(msgspec.Struct, array_like=True, frozen=True, tag="s"):
-    """A call is about to leave; `number` counts the file's sendings, one for each item of a batch."""
+    """A call is about to leave; `number` counts a file's sendings, one for each item of a batch."""
 
     number: int
     request_id: UUID
