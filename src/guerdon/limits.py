@@ -5,10 +5,12 @@ BATCH_ITEMS_MAX = 256
 # Batches in flight over all tenants of a process: each takes a connection; more than a few only
 # queue on cores.
 BATCHES_IN_FLIGHT_MAX = 4
-# Items that may wait in a tenant's queue: about half a second of work; what comes on top is shed.
-QUEUE_ITEMS_MAX = 2048
-# The same while Redis is away: refusals then cost a locked batch each, so less may pile up.
-QUEUE_ITEMS_MAX_WITHOUT_REDIS = 1024
+# Seconds that an item may wait for its batch, by the pace of the tenant's last one; what would wait
+# longer is shed. Enough to keep every batch full, and little of the shortest deadline in use.
+QUEUE_SECONDS_MAX = 0.25
+# Items that may wait in a tenant's queue at whatever pace: four batches, since the pace of the last
+# one says little of those far ahead.
+QUEUE_ITEMS_MAX = 1024
 # Items waiting over all tenants of a process: bounds its memory.
 QUEUE_ITEMS_TOTAL_MAX = 8192
 # Tries of one item within a call: stale versions, bisections of conflicts, lost acknowledgements.
@@ -16,8 +18,20 @@ ATTEMPTS_MAX = 4
 # Seconds before a batch is sent again, growing with the square of the tries: a restart of Postgres
 # is not waited out here, since the caller's own retry does that better.
 RESEND_SECONDS_MIN = 0.05
-# Seconds a shed caller is told to wait: long enough for a full queue to drain once.
-RETRY_AFTER_SECONDS = 0.5
+# Seconds a caller who may try again is told to wait: at least as long as a full queue takes, and at
+# most so long that all are back soon after a trouble has passed.
+RETRY_AFTER_SECONDS_MIN = 0.5
+RETRY_AFTER_SECONDS_MAX = 5.0
+# The wait is spread over so much of itself, and told in such steps, so that answers can be kept.
+RETRY_AFTER_SPREAD = 1.5
+RETRY_AFTER_STEP_SECONDS = 0.05
+# Retries that the wait makes room for, for each call that is answered: an eighth costs a sixteenth
+# of the work.
+RETRIES_SHARE_MAX = 0.125
+# The same where little is answered, a second: costs a process a few hundredths of its time.
+RETRIES_PER_SECOND_MIN = 100.0
+# Seconds between two looks at how many come back.
+RETRY_WINDOW_SECONDS = 0.5
 
 # Seconds a call may take when the caller names no deadline, and at most.
 DEADLINE_SECONDS_DEFAULT = 2.0

@@ -19,8 +19,6 @@ from guerdon.domain.identifiers import OfferId
 from guerdon.domain.refusals import Refusal, RefusalReason, Refused
 from guerdon.transport.errors import (
     MEANINGS,
-    RETRYABLE_CODES,
-    RETRYABLE_REASONS,
     ErrorAnswer,
     answer,
     answer_error,
@@ -50,7 +48,7 @@ ERRORS: dict[type[errors.GuerdonError], errors.GuerdonError] = {
         errors.TransactionConflict(["T-1", "T-2"]),
         errors.PageTokenInvalid(),
         errors.Unauthenticated("API_KEY_EXPIRED"),
-        errors.Overloaded(0.25),
+        errors.Overloaded(),
         errors.DependencyUnavailable(),
         errors.OutcomeUnknown(),
         errors.DeadlinePassed(),
@@ -58,6 +56,10 @@ ERRORS: dict[type[errors.GuerdonError], errors.GuerdonError] = {
         errors.Defect("secret detail"),
     )
 }
+
+
+def wait() -> float:
+    return 0.25
 
 
 def status_of(serialized: bytes) -> status_pb2.Status:
@@ -92,13 +94,13 @@ def test_the_documentation_lists_every_reason_with_its_code_in_the_same_order() 
 
 @pytest.mark.parametrize("reason", IN_PROTO)
 def test_every_answer_has_exactly_one_error_info_and_what_its_code_calls_for(reason: str) -> None:
-    made = answer(reason, {"offer_id": "o", "used": 3})
+    made = answer(reason, {"offer_id": "o", "used": 3}, wait)
     status = status_of(made.status)
     names = detail_names(status)
     assert names.count("ErrorInfo") == 1
     assert ("PreconditionFailure" in names) == (made.code is grpc.StatusCode.FAILED_PRECONDITION)
     assert ("QuotaFailure" in names) == (made.code is grpc.StatusCode.RESOURCE_EXHAUSTED)
-    retryable = made.code in RETRYABLE_CODES or reason in RETRYABLE_REASONS
+    retryable = made.code is grpc.StatusCode.UNAVAILABLE or reason == "CONFLICT"
     assert ("RetryInfo" in names) == retryable
     assert ("grpc-retry-pushback-ms" in dict(made.trailers)) == retryable
     assert status.code == made.code.value[0]
@@ -115,7 +117,7 @@ def test_every_answer_has_exactly_one_error_info_and_what_its_code_calls_for(rea
 def test_every_error_of_the_domain_has_an_answer_of_its_own(
     kind: type[errors.GuerdonError],
 ) -> None:
-    made = answer_error(ERRORS[kind], "id")
+    made = answer_error(ERRORS[kind], "id", wait)
     assert (made.code is grpc.StatusCode.INTERNAL) == (kind is errors.Defect)
     assert set(metadata_of(made)) == KEYS[made.reason].all
 
@@ -135,13 +137,13 @@ def test_every_error_of_the_domain_has_an_answer_of_its_own(
     ids=["no offer yet", "no draft yet", "redemption", "api key", "tenant"],
 )
 def test_what_is_told_is_what_there_is(error: errors.GuerdonError, told: dict[str, str]) -> None:
-    made = answer_error(error, "id")
+    made = answer_error(error, "id", wait)
     assert metadata_of(made) == told
     assert fits(made.reason, set(told))
 
 
 def test_an_offer_that_is_not_valid_is_named_as_what_failed() -> None:
-    made = answer_error(ERRORS[errors.OfferInvalid], "id")
+    made = answer_error(ERRORS[errors.OfferInvalid], "id", wait)
     status = status_of(made.status)
     assert detail_names(status) == ["ErrorInfo", "PreconditionFailure", "BadRequest"]
     failure = error_details_pb2.PreconditionFailure()
@@ -151,20 +153,20 @@ def test_an_offer_that_is_not_valid_is_named_as_what_failed() -> None:
 
 @pytest.mark.parametrize("reason", RefusalReason)
 def test_every_refusal_is_told_with_its_variables_as_text(reason: RefusalReason) -> None:
-    made = answer_error(Refused(Refusal(reason, {"used": 1000, "limit": 1000})), "id")
+    made = answer_error(Refused(Refusal(reason, {"used": 1000, "limit": 1000})), "id", wait)
     assert (made.reason, metadata_of(made)) == (reason.name, {"used": "1000", "limit": "1000"})
 
 
 @pytest.mark.parametrize("error", [ValueError("select * from"), errors.Defect("select * from")])
 def test_what_nobody_expected_tells_its_id_and_nothing_else(error: Exception) -> None:
-    made = answer_error(error, "4f2a")
+    made = answer_error(error, "4f2a", wait)
     assert made.code is grpc.StatusCode.INTERNAL
     assert b"select" not in made.status
     assert b"4f2a" in made.status
 
 
 def test_a_shed_call_is_told_how_long_to_wait() -> None:
-    made = answer_error(errors.Overloaded(0.25), "id")
+    made = answer_error(errors.Overloaded(), "id", wait)
     info = error_details_pb2.RetryInfo()
     status_of(made.status).details[-1].Unpack(info)
     assert info.retry_delay.ToMilliseconds() == 250
@@ -172,8 +174,8 @@ def test_a_shed_call_is_told_how_long_to_wait() -> None:
 
 
 def test_equal_refusals_share_one_answer_and_different_ones_do_not() -> None:
-    one, same = (answer("TOTAL_LIMIT_REACHED", {"offer_id": "a"}) for _ in range(2))
-    other = answer("TOTAL_LIMIT_REACHED", {"offer_id": "b"})
+    one, same = (answer("TOTAL_LIMIT_REACHED", {"offer_id": "a"}, wait) for _ in range(2))
+    other = answer("TOTAL_LIMIT_REACHED", {"offer_id": "b"}, wait)
     assert one is same
     assert b"offer_id:b" in other.status
     assert b"offer_id:b" not in one.status

@@ -16,7 +16,6 @@ from guerdon.limits import (
     CATALOGUE_AGE_SECONDS_MAX,
     KEY_LOOKUPS_MAX,
     KEY_LOOKUPS_WAITING_MAX,
-    RETRY_AFTER_SECONDS,
 )
 from guerdon.ports import ApiKeyStore, Caller, Change, ChangeKind, KeyProof
 from guerdon.telemetry import Metrics
@@ -112,7 +111,7 @@ class KeyAuthenticator:
     async def _read(self, key: PresentedKey) -> KeyProof | None:
         """Few at a time: a flood of made-up keys must not take the pool from those who redeem."""
         if self._waiting >= KEY_LOOKUPS_WAITING_MAX:
-            raise Overloaded(RETRY_AFTER_SECONDS)
+            raise Overloaded
         self._waiting += 1
         try:
             async with self._lookups:

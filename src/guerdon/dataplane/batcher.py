@@ -2,8 +2,7 @@
 
 There is no timer: an idle tenant's first item leaves at once, and under load batches grow by
 themselves. One batch is in flight for a tenant, a few for the process; tenants take turns, since
-each
-batch waits anew for a place.
+each batch waits anew for a place. What would wait for too long is shed before any work.
 """
 
 import asyncio
@@ -15,8 +14,9 @@ from guerdon.domain.errors import DeadlinePassed, Overloaded
 from guerdon.domain.identifiers import TenantId
 from guerdon.limits import (
     BATCH_ITEMS_MAX,
+    QUEUE_ITEMS_MAX,
     QUEUE_ITEMS_TOTAL_MAX,
-    RETRY_AFTER_SECONDS,
+    QUEUE_SECONDS_MAX,
 )
 from guerdon.telemetry import Metrics, batch_span, sampled_context
 
@@ -60,11 +60,34 @@ class _Entry(Generic[Item, Answer]):
                 waiter.set_result(answer)
 
 
+class _Queue(Generic[Item, Answer]):
+    """What waits of one tenant, and how long its batches take: the last one, or the one under way.
+
+    `began` is when the present batch began to wait for its place.
+    """
+
+    __slots__ = ("batch_seconds", "began", "entries")
+
+    def __init__(self, now: float) -> None:
+        self.entries: deque[_Entry[Item, Answer]] = deque()
+        self.batch_seconds = 0.0
+        self.began = now
+
+    def is_full(self, now: float, seconds: float) -> bool:
+        """Whether one more would wait for over QUEUE_SECONDS_MAX, or over `seconds`. There is
+        always room for the next batch, since nobody knows how long that takes."""
+        waiting = len(self.entries)
+        if waiting < BATCH_ITEMS_MAX:
+            return False
+        batch_seconds = max(self.batch_seconds, now - self.began)
+        wait_seconds = waiting / BATCH_ITEMS_MAX * batch_seconds
+        return waiting >= QUEUE_ITEMS_MAX or wait_seconds > min(seconds, QUEUE_SECONDS_MAX)
+
+
 class Batcher(Generic[Item, Answer]):
     """Queues items by tenant and runs them in batches of distinct keys.
 
     Cancelling a caller never cancels a batch: an item that has left its queue is decided whole.
-    `queue_items_max` is asked at each submit, since it depends on what is available.
     """
 
     def __init__(
@@ -73,14 +96,12 @@ class Batcher(Generic[Item, Answer]):
         run: RunBatch[Item, Answer],
         places: asyncio.Semaphore,
         metrics: Metrics,
-        queue_items_max: Callable[[], int],
     ) -> None:
         self._kind = kind
         self._run = run
         self._places = places
         self._metrics = metrics
-        self._queue_items_max = queue_items_max
-        self._queues: dict[TenantId, deque[_Entry[Item, Answer]]] = {}
+        self._queues: dict[TenantId, _Queue[Item, Answer]] = {}
         self._drains: set[asyncio.Task[None]] = set()
         self._waiting_items = 0
 
@@ -96,13 +117,22 @@ class Batcher(Generic[Item, Answer]):
         """The item's answer, within `seconds` of now.
 
         An item with the key and content of another of its batch shares its answer; one with an
-        equal key and other content goes in a later batch. Raises Overloaded when the queue is full,
-        DeadlinePassed when the time is over before the item left its queue, and whatever the
-        batch answers as an error.
+        equal key and other content goes in a later batch. Raises Overloaded at once when it would
+        wait for too long, DeadlinePassed when the time is over before it left its queue, and
+        whatever the batch answers as an error.
         """
         loop = asyncio.get_running_loop()
+        now = loop.time()
+        queue = self._queues.get(tenant_id)
+        is_full = queue is not None and queue.is_full(now, seconds)
+        if is_full or self._waiting_items >= QUEUE_ITEMS_TOTAL_MAX:
+            self._metrics.shed(1)
+            raise Overloaded
+        if queue is None:
+            queue = self._open(tenant_id, now)
         waiter: asyncio.Future[Answer] = loop.create_future()
-        self._enqueue(tenant_id, _Entry(item, key, content, loop.time() + seconds, waiter))
+        queue.entries.append(_Entry(item, key, content, now + seconds, waiter))
+        self._waiting_items += 1
         return await waiter
 
     async def close(self) -> None:
@@ -110,26 +140,23 @@ class Batcher(Generic[Item, Answer]):
         while self._drains:
             await asyncio.gather(*self._drains)
 
-    def _enqueue(self, tenant_id: TenantId, entry: _Entry[Item, Answer]) -> None:
-        queue = self._queues.get(tenant_id)
-        waiting = 0 if queue is None else len(queue)
-        if waiting >= self._queue_items_max() or self._waiting_items >= QUEUE_ITEMS_TOTAL_MAX:
-            self._metrics.shed(1)
-            raise Overloaded(RETRY_AFTER_SECONDS)
-        if queue is None:
-            queue = self._queues[tenant_id] = deque()
-            drain = asyncio.create_task(self._drain(tenant_id, queue))
-            self._drains.add(drain)
-            drain.add_done_callback(self._drains.discard)
-        queue.append(entry)
-        self._waiting_items += 1
+    def _open(self, tenant_id: TenantId, now: float) -> _Queue[Item, Answer]:
+        queue: _Queue[Item, Answer] = _Queue(now)
+        self._queues[tenant_id] = queue
+        drain = asyncio.create_task(self._drain(tenant_id, queue))
+        self._drains.add(drain)
+        drain.add_done_callback(self._drains.discard)
+        return queue
 
-    async def _drain(self, tenant_id: TenantId, queue: deque[_Entry[Item, Answer]]) -> None:
-        while queue:
+    async def _drain(self, tenant_id: TenantId, queue: _Queue[Item, Answer]) -> None:
+        loop = asyncio.get_running_loop()
+        while queue.entries:
             async with self._places:
-                batch = self._take(queue)
+                batch = self._take(queue.entries)
                 if batch:
                     await self._run_batch(tenant_id, batch)
+            now = loop.time()
+            queue.batch_seconds, queue.began = now - queue.began, now
         del self._queues[tenant_id]
 
     def _take(self, queue: deque[_Entry[Item, Answer]]) -> list[_Entry[Item, Answer]]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from guerdon.dataplane.batcher import Batcher
 from guerdon.domain.identifiers import TenantId
-from guerdon.limits import QUEUE_ITEMS_MAX
 from guerdon.ports import Observation, Probe, RedemptionStore
 from guerdon.telemetry import SPAN_OBSERVE_BATCH, Metrics
 
@@ -44,4 +43,4 @@ class Observer:
         async def run(tenant_id: TenantId, probes: Sequence[Probe]) -> Sequence[Observation]:
             return await self._store.observe(tenant_id, probes, explain=explain)
 
-        return Batcher(SPAN_OBSERVE_BATCH, run, self._places, metrics, lambda: QUEUE_ITEMS_MAX)
+        return Batcher(SPAN_OBSERVE_BATCH, run, self._places, metrics)

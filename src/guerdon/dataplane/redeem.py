@@ -32,7 +32,7 @@ from guerdon.domain.refusals import (
     refuse_request,
     refuse_use,
 )
-from guerdon.limits import ATTEMPTS_MAX, QUEUE_ITEMS_MAX, QUEUE_ITEMS_MAX_WITHOUT_REDIS
+from guerdon.limits import ATTEMPTS_MAX
 from guerdon.ports import (
     Admission,
     Observation,
@@ -75,7 +75,7 @@ class Redeem:
         self._metrics = metrics
         self._now = now
         self._batcher: Batcher[Attempt, Answer] = Batcher(
-            SPAN_REDEEM_BATCH, self._decide, places, metrics, self._queue_items_max
+            SPAN_REDEEM_BATCH, self._decide, places, metrics
         )
 
     async def __call__(self, command: RedeemCommand, seconds: float) -> Granted:
@@ -112,9 +112,6 @@ class Redeem:
     async def close(self) -> None:
         """Wait until everything under way is answered."""
         await self._batcher.close()
-
-    def _queue_items_max(self) -> int:
-        return QUEUE_ITEMS_MAX if self._admission.available else QUEUE_ITEMS_MAX_WITHOUT_REDIS
 
     async def _decide(
         self, tenant_id: TenantId, attempts: Sequence[Attempt]

@@ -102,11 +102,7 @@ class Unauthenticated(GuerdonError):
 
 
 class Overloaded(GuerdonError):
-    """Shed before any work was done. `retry_after_seconds` is the pushback."""
-
-    def __init__(self, retry_after_seconds: float) -> None:
-        super().__init__("overloaded")
-        self.retry_after_seconds = retry_after_seconds
+    """Shed before any work was done."""
 
 
 class DependencyUnavailable(GuerdonError):

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from guerdon.domain.identifiers import TenantId
 from guerdon.ports import Caller
+from guerdon.transport.pushback import Pushback
 
 BEARER = "bearer"
 
@@ -12,15 +13,19 @@ class Call:
     """One call: who asks, and how long the answer is waited for.
 
     `seconds` is what is left of the deadline, and `needs_timer` says that nobody but us will end
-    the call when they are over. A servicer sets `replayed` when its answer had been given before,
-    and the caller is told so in the trailing metadata.
+    the call when they are over. `pushback` tells when a part of it may be tried again. A servicer
+    sets `replayed` when its answer had been given before, and the caller is told so in the trailing
+    metadata.
     """
 
-    __slots__ = ("caller", "needs_timer", "replayed", "seconds")
+    __slots__ = ("caller", "needs_timer", "pushback", "replayed", "seconds")
 
-    def __init__(self, caller: Caller, seconds: float, *, needs_timer: bool) -> None:
+    def __init__(
+        self, caller: Caller, seconds: float, pushback: Pushback, *, needs_timer: bool
+    ) -> None:
         self.caller = caller
         self.needs_timer = needs_timer
+        self.pushback = pushback
         self.seconds = seconds
         self.replayed = False
 

@@ -4,7 +4,7 @@ An answer holds the code, a sentence, exactly one ErrorInfo and, where they say 
 PreconditionFailure, QuotaFailure or RetryInfo. Nothing in it comes from an exception's text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from google.rpc import (  # type: ignore[import-untyped]  # The package ships no
 from guerdon.domain import errors
 from guerdon.domain.identifiers import OfferId
 from guerdon.domain.refusals import Refused
-from guerdon.limits import ERROR_DETAILS_BYTES_MAX, RETRY_AFTER_SECONDS
+from guerdon.limits import ERROR_DETAILS_BYTES_MAX
 
 DOMAIN = "guerdon"
 DETAILS_TRAILER = "grpc-status-details-bin"
@@ -29,6 +29,8 @@ PUSHBACK_TRAILER = "grpc-retry-pushback-ms"
 ANSWERS_CACHED_MAX = 1024
 
 Variables = Mapping[str, str | int]
+Wait = Callable[[], float]
+"""Tells the seconds after which a caller may try again; asked only for answers that say so."""
 Code = grpc.StatusCode
 
 
@@ -135,8 +137,9 @@ MEANINGS: dict[str, Meaning] = {
     "INTERNAL": Meaning(Code.INTERNAL, "The server failed; the fault is logged."),
 }
 
-RETRYABLE_CODES = frozenset({Code.UNAVAILABLE})
-RETRYABLE_REASONS = frozenset({"CONFLICT"})
+RETRYABLE_REASONS = frozenset(
+    reason for reason, meaning in MEANINGS.items() if meaning.code is Code.UNAVAILABLE
+) | {"CONFLICT"}
 # What PreconditionFailure and QuotaFailure name as their subject: the first of these that is told.
 SUBJECTS = ("product_id", "offer_id", "request_id")
 # By kind of what is not there: the reason, and the variable that names it.
@@ -147,6 +150,7 @@ NOT_FOUND_REASONS = {
 }
 PLAIN_REASONS: dict[type[errors.GuerdonError], str] = {
     errors.PageTokenInvalid: "PAGE_TOKEN_INVALID",
+    errors.Overloaded: "OVERLOADED",
     errors.DependencyUnavailable: "DEPENDENCY_UNAVAILABLE",
     errors.OutcomeUnknown: "OUTCOME_UNKNOWN",
     errors.DeadlinePassed: "DEADLINE_TOO_SHORT",
@@ -185,29 +189,24 @@ def is_defect(error: BaseException) -> bool:
     )
 
 
-def answer_error(error: BaseException, server_request_id: str) -> ErrorAnswer:
+def answer_error(error: BaseException, server_request_id: str, wait: Wait) -> ErrorAnswer:
     """The answer to any error; one that nobody expected is INTERNAL and tells only the id."""
     match error:
         case Refused():
-            return answer(error.refusal.reason.name, error.refusal.details)
+            return answer(error.refusal.reason.name, error.refusal.details, wait)
         case CallFailed():
-            return answer(error.reason, error.variables)
+            return answer(error.reason, error.variables, wait)
         case errors.FieldsInvalid():
             return answer_violations(error)
-        case errors.Overloaded():
-            return answer("OVERLOADED", {}, error.retry_after_seconds)
         case errors.GuerdonError() if told := _tell(error):
-            return answer(*told)
-    return answer("INTERNAL", {"server_request_id": server_request_id})
+            return answer(*told, wait)
+    return answer("INTERNAL", {"server_request_id": server_request_id}, wait)
 
 
-def answer(
-    reason: str,
-    variables: Variables | None = None,
-    retry_after_seconds: float = RETRY_AFTER_SECONDS,
-) -> ErrorAnswer:
-    """The answer of a reason with its variables; equal arguments give the same object."""
-    return _answer(reason, tuple((variables or {}).items()), retry_after_seconds)
+def answer(reason: str, variables: Variables, wait: Wait) -> ErrorAnswer:
+    """The answer of a reason with its variables; equal ones give the same object."""
+    retry_after_seconds = wait() if reason in RETRYABLE_REASONS else None
+    return _answer(reason, tuple(variables.items()), retry_after_seconds)
 
 
 def answer_violations(error: errors.FieldsInvalid) -> ErrorAnswer:
@@ -217,12 +216,12 @@ def answer_violations(error: errors.FieldsInvalid) -> ErrorAnswer:
         reason, variables = "OFFER_INVALID", _of_offer(error.offer_id)
     variables["violation_count"] = len(error.violations)
     details = [*_details(reason, tuple(variables.items())), _bad_request(error.violations)]
-    return _assemble(reason, details, RETRY_AFTER_SECONDS)
+    return _assemble(reason, details, None)
 
 
 @lru_cache(maxsize=ANSWERS_CACHED_MAX)
 def _answer(
-    reason: str, variables: tuple[tuple[str, str | int], ...], retry_after_seconds: float
+    reason: str, variables: tuple[tuple[str, str | int], ...], retry_after_seconds: float | None
 ) -> ErrorAnswer:
     return _assemble(reason, _details(reason, variables), retry_after_seconds)
 
@@ -239,17 +238,18 @@ def _details(reason: str, variables: tuple[tuple[str, str | int], ...]) -> list[
     return details
 
 
-def _assemble(reason: str, details: list[Message], retry_after_seconds: float) -> ErrorAnswer:
+def _assemble(
+    reason: str, details: list[Message], retry_after_seconds: float | None
+) -> ErrorAnswer:
     code, sentence = MEANINGS[reason]
-    retryable = code in RETRYABLE_CODES or reason in RETRYABLE_REASONS
-    if retryable:
+    if retry_after_seconds is not None:
         details.append(_retry_info(retry_after_seconds))
     status = status_pb2.Status(code=code.value[0], message=sentence)
     for detail in details:
         status.details.add().Pack(detail)
     serialized = status.SerializeToString()
     trailers: tuple[tuple[str, str | bytes], ...] = ((DETAILS_TRAILER, serialized),)
-    if retryable:
+    if retry_after_seconds is not None:
         trailers += ((PUSHBACK_TRAILER, str(round(retry_after_seconds * 1000))),)
     return ErrorAnswer(code, reason, sentence, serialized, trailers)
 

@@ -211,7 +211,8 @@ def _write_result(outcome: Granted | BaseException, call: Call) -> service_pb2.R
             redemption=write_redemption(outcome.redemption), replayed=outcome.replayed
         )
     result = service_pb2.RedeemBatchResult()
-    result.status.ParseFromString(report_error(outcome, BATCH_LABEL, call).status)
+    answer = report_error(outcome, BATCH_LABEL, call, call.pushback.tell)
+    result.status.ParseFromString(answer.status)
     return result
 
 

@@ -25,7 +25,8 @@ from guerdon.limits import (
 from guerdon.ports import Authenticator
 from guerdon.telemetry import Metrics
 from guerdon.transport.call import Call, find_key
-from guerdon.transport.errors import CallFailed
+from guerdon.transport.errors import RETRYABLE_REASONS, CallFailed
+from guerdon.transport.pushback import Pushback
 from guerdon.transport.reporting import report_error
 from guerdon.transport.validation import find_violations
 
@@ -73,6 +74,7 @@ class Pipeline:
     def __init__(self, authenticator: Authenticator, metrics: Metrics) -> None:
         self._authenticator = authenticator
         self._metrics = metrics
+        self._pushback = Pushback(time.monotonic)
 
     def wrap(self, service: ServiceDescriptor, servicer: object) -> dict[str, Handler]:
         """Handlers by method path. The servicer has a method for each RPC, in snake case."""
@@ -104,6 +106,7 @@ class Pipeline:
         self, method: Method, servicer: UnaryServicer
     ) -> Callable[[bytes, Context], Awaitable[bytes]]:
         record, label, clock = self._metrics.call_ended, method.label, time.perf_counter
+        pushback = self._pushback
 
         async def serve(raw: bytes, context: Context) -> bytes:
             start = clock()
@@ -124,6 +127,7 @@ class Pipeline:
                 raise
             if call.replayed:
                 context.set_trailing_metadata(REPLAYED_TRAILERS)
+            pushback.answered += 1
             record(label, OK, "", clock() - start)
             return response.SerializeToString()
 
@@ -161,18 +165,20 @@ class Pipeline:
             raise CallFailed("SCOPE_MISSING", {"required_scope": method.scope})
         remaining = _seconds_left(context)
         if remaining is None:
-            return Call(caller, method.seconds_default, needs_timer=True)
+            return Call(caller, method.seconds_default, self._pushback, needs_timer=True)
         if remaining <= 0:
             raise DeadlinePassed
         # The core itself cancels a call at the deadline that came with it.
         too_far = remaining > method.seconds_max
-        return Call(caller, method.seconds_max if too_far else remaining, needs_timer=too_far)
+        seconds = method.seconds_max if too_far else remaining
+        return Call(caller, seconds, self._pushback, needs_timer=too_far)
 
     def _refuse(
         self, context: Context, error: Exception, label: str, call: Call | None
     ) -> tuple[str, str]:
         """Answer the error; its code and reason, for the metrics."""
-        answer = report_error(error, label, call)
+        answer = report_error(error, label, call, self._pushback.tell)
+        self._pushback.answered += answer.reason not in RETRYABLE_REASONS
         context.set_code(answer.code)
         context.set_details(answer.sentence)
         context.set_trailing_metadata(answer.trailers)
