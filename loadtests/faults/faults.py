@@ -4,59 +4,52 @@ A fault is drawn first (`draw`, from a random.Random alone, so that a seed gives
 again) and injected later (`apply`). An Injection can be written down as JSON and injected again.
 """
 
+import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 
-import msgspec
-
+from loadtests.faults.injection import Fault, Injection, described, draw_injection
+from loadtests.faults.link_faults import LINK_FAULTS
+from loadtests.faults.node_faults import NODE_FAULTS
 from loadtests.faults.report import FaultMark
 from loadtests.faults.site import Site
 
+__all__ = ["CATALOGUE", "Fault", "Injection", "apply", "draw", "injected"]
 
-class Injection(msgspec.Struct, frozen=True):
-    """A fault with everything that chance decides already decided."""
-
-    fault: str
-    """Its name in CATALOGUE."""
-    server: int = 0
-    """Which server or whose link; of no meaning to faults of Postgres and Redis."""
-    seconds: float = 0.0
-    """How long it lasts before it is healed; 0 for what is over at once."""
-    choice: int = 0
-    """Chance's for what is only known when it happens: which worker, which backend."""
-    amount: float = 0.0
-    """Delay in seconds, or bytes until the cut."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One kind of fault. `lane` is one of report.LANES; `does` and `heals` say it to people."""
-
-    name: str
-    lane: str
-    does: str
-    heals: str
-
-
-CATALOGUE: Mapping[str, Fault] = {}
+CATALOGUE: Mapping[str, Fault] = {fault.name: fault for fault in (*NODE_FAULTS, *LINK_FAULTS)}
 
 
 def draw(fault: str, chance: random.Random, servers: int) -> Injection:
-    """The same for the same state of `chance`."""
-    raise NotImplementedError
+    """The same for the same state of `chance`. Raises KeyError for an unknown name."""
+    return draw_injection(CATALOGUE[fault], chance, servers)
 
 
 @contextlib.asynccontextmanager
 async def injected(site: Site, injection: Injection) -> AsyncIterator[None]:
     """The fault lasts as long as the block (its `seconds` do not count); healed at its end.
-    Waits while another fault has the same resource."""
-    raise NotImplementedError
-    yield
+    Waits while another fault has the same resource. Raises SiteError, EmbeddedServerError or
+    ProxyError when something cannot be broken or does not come back."""
+    fault = CATALOGUE[injection.fault]
+    async with site.locks[fault.resource(injection)], fault.breaks(site, injection):
+        yield
 
 
 async def apply(site: Site, injection: Injection, run_began: float) -> FaultMark:
-    """The fault for its `seconds`, then healed. `run_began` is the monotonic clock's; the mark says
-    when the fault really began and was healed, after its turn had come."""
-    raise NotImplementedError
+    """The fault for its `seconds`, then healed; raises as `injected` does. `run_began` is the
+    monotonic clock's; the mark says when the fault really began and was healed, after its turn
+    had come."""
+    fault = CATALOGUE[injection.fault]
+    async with site.locks[fault.resource(injection)]:
+        began_at = time.monotonic()
+        async with fault.breaks(site, injection):
+            await asyncio.sleep(injection.seconds)
+        ended_at = time.monotonic() if fault.seconds else None
+    return FaultMark(
+        lane=fault.lane,
+        name=fault.name,
+        began_at=began_at - run_began,
+        ended_at=None if ended_at is None else ended_at - run_began,
+        detail=described(injection),
+    )

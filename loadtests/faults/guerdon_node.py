@@ -15,10 +15,20 @@ import psutil
 
 from guerdon.embedded.process import ServerOrder
 from guerdon.embedded.temporary import temporary_folder
-from loadtests.faults.node import Node, ending, steady_port
+from guerdon.limits import DRAIN_SECONDS_MAX, WORKER_END_SECONDS_MAX
+from loadtests.faults.node import (
+    DEATH_SECONDS_MAX,
+    Node,
+    ending,
+    is_gone,
+    steady_port,
+    wait_until_all,
+)
 
 # Seconds for an answer of the health page; a frozen supervisor gives none.
 HEALTH_SECONDS_MAX = 2.0
+# Seconds in which workers end that lost their supervisor: they finish their calls first.
+STRAY_SECONDS_MAX = DRAIN_SECONDS_MAX + WORKER_END_SECONDS_MAX + 10.0
 # What is the machine's own and no affair of a server under test.
 FOREIGN = ("GUERDON_", "OTEL_", "PROMETHEUS_", "DATABASE_", "REDIS_", "PYTHONPATH")
 
@@ -31,6 +41,7 @@ class GuerdonNode(Node):
     ) -> None:
         self.monitor_port = monitor_port
         self._worker_count = workers
+        self._strays: list[psutil.Process] = []
         super().__init__(make_order, lambda _: self.writable_workers() == workers)
 
     def workers(self) -> list[int]:
@@ -48,10 +59,26 @@ class GuerdonNode(Node):
             os.kill(pid, signal.SIGKILL)
 
     def kill_supervisor(self) -> None:
-        """SIGKILL to the supervisor alone: its workers must notice and end. Returns at once."""
-        for pid in self.pids()[:1]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        """SIGKILL to the supervisor alone: its workers must notice and end. Returns when it is
+        gone."""
+        supervisor, *workers = self._processes()
+        self._strays = workers
+        supervisor.kill()
+        wait_until_all([supervisor], is_gone, DEATH_SECONDS_MAX, "is there after it was killed")
+
+    def launch(self) -> None:
+        """As every node's, after workers that lost their supervisor have ended by themselves.
+        Raises EmbeddedServerError when they do not."""
+        wait_until_all(self._strays, is_gone, STRAY_SECONDS_MAX, "did not end with its supervisor")
+        self._strays = []
+        super().launch()
+
+    def end(self) -> None:
+        """As every node's; nothing is left of those workers either."""
+        super().end()
+        for stray in self._strays:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                stray.kill()
 
     def writable_workers(self) -> int:
         """How many of its workers have just proved that they can write, by /readyz."""

@@ -76,7 +76,7 @@ class Node:
                 process.kill()
         self.thaw()
         stop_keeper(self._keeper)
-        wait_until_all(family, is_gone, "is still there after it was killed")
+        wait_until_all(family, is_gone, DEATH_SECONDS_MAX, "is there after it was killed")
 
     def start(self) -> None:
         """Where it was, with what it had written; returns when it answers."""
@@ -141,7 +141,7 @@ class Node:
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.suspend()
-        wait_until_all(processes, stands_still, "does not stop")
+        wait_until_all(processes, stands_still, DEATH_SECONDS_MAX, "does not stop")
 
     def _processes(self) -> list[psutil.Process]:
         """The server's own first, then its descendants."""
@@ -192,10 +192,13 @@ def stands_still(process: psutil.Process) -> bool:
 
 
 def wait_until_all(
-    processes: Sequence[psutil.Process], holds: Callable[[psutil.Process], bool], problem: str
+    processes: Sequence[psutil.Process],
+    holds: Callable[[psutil.Process], bool],
+    seconds_max: float,
+    problem: str,
 ) -> None:
-    """Raises EmbeddedServerError when it takes longer than DEATH_SECONDS_MAX."""
-    deadline = time.monotonic() + DEATH_SECONDS_MAX
+    """Raises EmbeddedServerError with the problem when it takes longer."""
+    deadline = time.monotonic() + seconds_max
     for process in processes:
         while not holds(process):
             if time.monotonic() > deadline:

@@ -1,5 +1,6 @@
 """Postgres as a node. What is asked of it by SQL is a coroutine; the rest blocks, as in node.py."""
 
+import asyncio
 import contextlib
 import signal
 import subprocess
@@ -12,10 +13,12 @@ from guerdon.embedded import places, postgres
 from guerdon.embedded.binaries import find_postgres
 from guerdon.embedded.process import ServerOrder
 from guerdon.embedded.temporary import temporary_folder
-from loadtests.faults.node import Node, ending
+from loadtests.faults.node import POLL_SECONDS, Node, ending
 
 # Seconds for one statement of the lab's own.
 STATEMENT_SECONDS_MAX = 10.0
+# Seconds in which Postgres takes connections again after it lost a backend.
+RECOVERY_SECONDS_MAX = 30.0
 # As Guerdon's pools name themselves.
 APPLICATION = "guerdon"
 
@@ -63,11 +66,20 @@ class PostgresNode(Node):
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = await asyncpg.connect(self.url, timeout=STATEMENT_SECONDS_MAX)
+        connection = await connect_patiently(self.url)
         try:
             yield connection
         finally:
             await connection.close(timeout=STATEMENT_SECONDS_MAX)
+
+
+async def connect_patiently(url: str) -> asyncpg.Connection:
+    """Also while Postgres recovers; it then refuses for a moment."""
+    async with asyncio.timeout(RECOVERY_SECONDS_MAX):
+        while True:
+            with contextlib.suppress(asyncpg.CannotConnectNowError, OSError):
+                return await asyncpg.connect(url, timeout=STATEMENT_SECONDS_MAX)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 @contextlib.contextmanager

@@ -78,6 +78,12 @@ class RedisNode(Node):
         """REPLICAOF NO ONE: a primary with what it has."""
         self._tell("REPLICAOF", "NO", "ONE")
 
+    def reset_settings(self) -> None:
+        """A primary that answers at once and takes writes, whatever was set before."""
+        self.unpause()
+        self.set_full(False)
+        self.promote()
+
     def replication(self) -> dict[str, Any]:
         """INFO replication."""
         with self._client() as client:
@@ -94,6 +100,13 @@ class RedisNode(Node):
             socket_timeout=COMMAND_SECONDS_MAX,
             socket_connect_timeout=COMMAND_SECONDS_MAX,
         )
+
+
+def has_all_of(replica: RedisNode, primary: RedisNode) -> bool:
+    """Whether it follows, and nothing is on the way."""
+    state = replica.replication()
+    there: int = primary.replication()["master_repl_offset"]
+    return state["master_link_status"] == "up" and bool(state["slave_repl_offset"] >= there)
 
 
 @contextlib.contextmanager
