@@ -19,6 +19,8 @@ from loadtests.pages.charts import house_style
 from loadtests.pages.render import render, spoken, write_whole
 
 SCALE_PIXELS = 150
+# By the group of a judged figure; ratios have none.
+UNITS = {"latency_ms": "ms", "memory_mb": "MB"}
 # Room right of the farthest thing on a scale.
 SCALE_MARGIN = 1.06
 
@@ -50,6 +52,7 @@ def contents(run: Document) -> dict[str, Any]:
         "run": run,
         "headline": headline(run),
         "titles": titles(run),
+        "units": {name: UNITS.get(name.partition(".")[0], "") for name in run.judged},
         "scales": {name: scale_of(found) for name, found in run.judged.items()},
         "components": components_of(run.rows),
         "cpu_of": cpu_of,
