@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+import uvloop
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
@@ -184,3 +185,20 @@ async def test_an_answer_to_somebody_else_is_not_taken(
     await redis.connection_pool.release(connection)
     assert await road(admission, offer) is Road.LIKELY
     assert not admission.available
+
+
+def test_a_connection_that_was_closed_unseen_is_a_failure_like_any_other(redis_url: str) -> None:
+    """uvloop, which the workers run on, tells of it by a RuntimeError."""
+
+    async def ask_on_a_closed_connection() -> tuple[list[Road], bool]:
+        async with Redis.from_url(redis_url) as redis:
+            admission = RedisAdmission(
+                redis, Breaker(Clock(), PrometheusMetrics(CollectorRegistry()))
+            )
+            connection = await redis.connection_pool.get_connection()
+            connection._writer.transport.abort()
+            await redis.connection_pool.release(connection)
+            roads = await admission.sort(TENANT, [(OfferId(new_id()), CUSTOMER)])
+            return list(roads), admission.available
+
+    assert uvloop.run(ask_on_a_closed_connection()) == ([Road.LIKELY], False)

@@ -12,9 +12,9 @@ from importlib.resources import files
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
-from guerdon.adapters.redis.breaker import Breaker
+from guerdon.adapters.redis.breaker import FAILURES, Breaker
 from guerdon.domain.identifiers import CustomerId, OfferId, TenantId
 from guerdon.limits import REDIS_COUNTERS_TTL_SECONDS, REDIS_TIMEOUT_SECONDS
 from guerdon.ports import Counters, Road
@@ -102,7 +102,7 @@ class RedisAdmission:
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
                 replies = await self._evaluate(script, calls)
-        except (RedisError, OSError, TimeoutError, asyncio.IncompleteReadError):
+        except FAILURES:
             self._breaker.failed()
             return ()
         if not all(is_ours(reply) for reply in replies):

@@ -1,9 +1,16 @@
 """A breaker: after a failure Redis is left alone for a while, then one call tries again."""
 
+import asyncio
 from collections.abc import Callable
+
+from redis.exceptions import RedisError
 
 from guerdon.limits import REDIS_RETRY_SECONDS
 from guerdon.telemetry import Metrics
+
+# What a call raises when Redis does not answer it. uvloop has a RuntimeError for a connection that
+# was closed while nobody looked, where asyncio has an OSError.
+FAILURES = (RedisError, OSError, TimeoutError, asyncio.IncompleteReadError, RuntimeError)
 
 
 class Breaker:

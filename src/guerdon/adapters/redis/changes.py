@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from guerdon.adapters.redis.breaker import Breaker
+from guerdon.adapters.redis.breaker import FAILURES, Breaker
 from guerdon.limits import (
     CHANGES_HEARTBEAT_SECONDS,
     CHANGES_RETRY_SECONDS_MAX,
@@ -19,8 +18,6 @@ from guerdon.ports import Change, ChangeSink
 CHANNEL = "guerdon:changes"
 
 log = structlog.get_logger()
-
-_FAILURES = (RedisError, OSError, TimeoutError, asyncio.IncompleteReadError)
 
 
 class RedisChangePublisher:
@@ -42,7 +39,7 @@ class RedisChangePublisher:
                 for change in changes:
                     pipeline.publish(CHANNEL, change.text())
                 await pipeline.execute()
-        except _FAILURES:
+        except FAILURES:
             self._breaker.failed()
         else:
             self._breaker.succeeded()
@@ -74,7 +71,7 @@ class RedisChangeSubscriber:
         while True:
             try:
                 await self._listen()
-            except _FAILURES as error:
+            except FAILURES as error:
                 if self.listening.is_set():
                     pause = CHANGES_RETRY_SECONDS_MIN
                 log.info("redis_changes_not_heard", error=type(error).__name__)

@@ -14,9 +14,8 @@ from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from guerdon.adapters.redis.breaker import Breaker
+from guerdon.adapters.redis.breaker import FAILURES, Breaker
 from guerdon.domain.identifiers import OfferId, TenantId
 from guerdon.limits import (
     REDIS_SHELF_ITEMS_MAX,
@@ -29,7 +28,6 @@ from guerdon.ports import OfferStamp, StampedOffer
 _FORM = b"guerdon offer shelf 1"
 _VERSION_DIGITS = 10
 _SEAL_BYTES = 16
-_FAILURES = (RedisError, OSError, TimeoutError, asyncio.IncompleteReadError)
 
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 _decode = msgspec.msgpack.Decoder(StampedOffer).decode
@@ -86,7 +84,7 @@ class RedisOfferShelf:
             async with asyncio.timeout(REDIS_SHELF_TIMEOUT_SECONDS):
                 # redis-py leaves it untyped.
                 reply = await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
-        except _FAILURES:
+        except FAILURES:
             self._breaker.failed()
             return None
         self._breaker.succeeded()
