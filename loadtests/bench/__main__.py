@@ -8,163 +8,77 @@ ends with the exactness audit of all that Guerdon granted, and fails when that f
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import time
+from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
 
-import asyncpg
+import msgspec
 from rich.console import Console
-from rich.progress import track
-from uuid_utils.compat import uuid7
 
-from loadtests.admin import admin_of, tenant_of
-from loadtests.audit import Report, audit, print_report
-from loadtests.bench.cpu import listeners_of
-from loadtests.bench.fleet import CONNECTIONS, IN_FLIGHT, Fleet, Measured, fleet_of
+from loadtests.bench.audits import Audited, audit_all
+from loadtests.bench.document import document_of
+from loadtests.bench.fleet import fleet_of
 from loadtests.bench.go import NoGoError
-from loadtests.bench.orders import Target
-from loadtests.bench.report import Outcome, Plan, print_outcome, write_json
-from loadtests.bench.rivals.methods import ECHO, REDEEM, TEXTBOOK
-from loadtests.bench.rivals.textbook import URL_VARIABLE
-from loadtests.bench.scene import (
-    offer_with_rules,
-    prepare_guerdon,
-    prepare_textbook,
-    redeem_target,
-)
-from loadtests.history import Goal, History
-from loadtests.servers import Access, own_databases, own_guerdon, own_rival
-
-# The order in which the measured rows take turns.
-ROWS = ("echo", "textbook", "hot")
-SOLD_OUT = "sold out"
-CUSTOMERS = 10_000
-# Limits that are looked at for every call, and never reached while throughput is measured.
-TOTAL_LIMIT = 2_000_000_000
-PER_CUSTOMER_LIMIT = 1_000_000
-# Those of the offer that is asked for three times as often as it may be used.
-SCARCE_TOTAL_LIMIT = 1_000
-SCARCE_PER_CUSTOMER_LIMIT = 2
-SCARCE_DEMAND = 3
-
-SETTINGS_QUERY = """
-    select name, setting from pg_settings
-    where name in ('fsync', 'synchronous_commit', 'full_page_writes', 'server_version',
-                   'shared_buffers', 'max_wal_size')
-"""
+from loadtests.bench.machine import machine_of
+from loadtests.bench.measure import measure
+from loadtests.bench.page import write_page
+from loadtests.bench.plan import Plan, plan_of
+from loadtests.bench.report import print_audits, print_document
+from loadtests.bench.results import Document, write_json
+from loadtests.bench.stage import stage_of
+from loadtests.bench.targets import Surprise, prove_answers, targets_of
 
 console = Console(stderr=True, highlight=False)
 
 
 def main() -> int:
-    plan = parse_arguments()
-    with ExitStack() as stack:
-        console.print("Starting Postgres, Redis, the server and its rivals ...")
-        database_url, redis_url = stack.enter_context(own_databases())
-        access = stack.enter_context(own_guerdon(database_url, redis_url, plan.workers))
-        postgres_settings = asyncio.run(read_settings(database_url))
-        console.print(f"Pushing facts of {CUSTOMERS:,} customers ...")
-        customers = [uuid7() for _ in range(CUSTOMERS)]
-        with admin_of(access.address, access.api_key) as admin:
-            prepare_guerdon(admin, customers)
-            hot = admin.create_offer(offer_with_rules(TOTAL_LIMIT, PER_CUSTOMER_LIMIT))
-            scarce = admin.create_offer(
-                offer_with_rules(SCARCE_TOTAL_LIMIT, SCARCE_PER_CUSTOMER_LIMIT)
-            )
-        limits = (TOTAL_LIMIT, PER_CUSTOMER_LIMIT)
-        asyncio.run(prepare_textbook(database_url, hot, customers, *limits))
-        targets = stack.enter_context(all_targets(plan, access, customers, hot, scarce))
-        roots = {"postgres": listeners_of(database_url), "redis": listeners_of(redis_url)}
-        fleet = stack.enter_context(fleet_of(roots, console))
-        for target in targets:
-            fleet.connect(target, plan.connections)
-        rounds = measure(fleet, plan)
-        console.print(f"Asking {SCARCE_DEMAND} times for each of {SCARCE_TOTAL_LIMIT:,} uses ...")
-        fleet.send(SOLD_OUT, SCARCE_TOTAL_LIMIT * SCARCE_DEMAND, plan.in_flight)
-        console.print("Auditing ...")
-        goals = [Goal(hot, "hot"), Goal(scarce, SOLD_OUT, SCARCE_TOTAL_LIMIT)]
-        report = audit_all(fleet, access, goals)
-    outcome = Outcome(plan, rounds, postgres_settings)
-    print_report(report, console)
-    print_outcome(outcome, Console(highlight=False))
-    if plan.json_file:
-        write_json(outcome, report, Path(plan.json_file))
-        console.print(f"Every figure is in {plan.json_file}.")
-    return 0 if report.passed else 1
+    arguments = parse_arguments()
+    plan = plan_of(arguments.quick, arguments.turns, arguments.seconds)
+    document, audited = run(plan)
+    print_audits(audited, console)
+    print_document(document, Console(highlight=False))
+    if arguments.json:
+        write_json(document, arguments.json)
+        console.print(f"Every figure is in {arguments.json}.")
+    if arguments.html:
+        write_page(msgspec.to_builtins(document), arguments.html)
+        console.print(f"The page is {arguments.html}.")
+    missed = [figure.title for figure in document.judged.values() if not figure.met_first]
+    if missed and arguments.require_first:
+        console.print(f"[red]Below the first target:[/red] {', '.join(missed)}.", soft_wrap=True)
+    return 1 if not audited.passed or (missed and arguments.require_first) else 0
 
 
-def parse_arguments() -> Plan:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under three minutes; less exact")
-    parser.add_argument("--json", metavar="FILE", help="write every figure there")
-    parser.add_argument("--workers", type=int, default=2, help="processes of each server")
-    parser.add_argument("--connections", type=int, default=CONNECTIONS, help="to each server")
-    parser.add_argument("--in-flight", type=int, default=IN_FLIGHT, help="calls, over all of them")
-    parser.add_argument("--turns", type=int, help="rounds of each row")
-    parser.add_argument("--seconds", type=float, help="of one round")
-    given = parser.parse_args()
-    return Plan(
-        quick=given.quick,
-        json_file=given.json,
-        workers=given.workers,
-        connections=given.connections,
-        in_flight=given.in_flight,
-        turns=given.turns or (5 if given.quick else 15),
-        seconds=given.seconds or (4.0 if given.quick else 8.0),
+    parser.add_argument("--quick", action="store_true", help="three minutes; less exact")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write every figure there")
+    parser.add_argument("--html", metavar="FILE", type=Path, help="write a page with plots there")
+    parser.add_argument(
+        "--require-first", action="store_true", help="fail when a first target is not reached"
     )
+    # For a look at the benchmark itself: its figures mean nothing then.
+    parser.add_argument("--turns", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
-async def read_settings(database_url: str) -> dict[str, str]:
-    """What of Postgres' configuration decides how much a commit costs."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        return {row["name"]: row["setting"] for row in await connection.fetch(SETTINGS_QUERY)}
-    finally:
-        await connection.close()
-
-
-@contextmanager
-def all_targets(
-    plan: Plan, access: Access, customers: list[UUID], hot: UUID, scarce: UUID
-) -> Iterator[list[Target]]:
-    """Starts the rivals. Every target gets the same request with the same metadata."""
-    textbook_variables = {URL_VARIABLE: access.database_url}
-    with (
-        own_rival("echo", plan.workers, {}) as echo,
-        own_rival("textbook", plan.workers, textbook_variables) as textbook,
-    ):
-        key = access.api_key
-        yield [
-            redeem_target("echo", f"127.0.0.1:{echo}", ECHO, key, customers, hot),
-            redeem_target("textbook", f"127.0.0.1:{textbook}", TEXTBOOK, key, customers, hot),
-            redeem_target("hot", access.address, REDEEM, key, customers, hot),
-            redeem_target(SOLD_OUT, access.address, REDEEM, key, customers, scarce),
-        ]
-
-
-def measure(fleet: Fleet, plan: Plan) -> dict[str, list[Measured]]:
-    """Rounds by row; those of one number are neighbours in time."""
-    for row in ROWS:
-        fleet.closed_loop(row, 0.5, plan.in_flight)
-    rounds: dict[str, list[Measured]] = {row: [] for row in ROWS}
-    for _ in track(range(plan.turns), "Measuring", console=console, transient=True):
-        for row in ROWS:
-            rounds[row].append(fleet.closed_loop(row, plan.seconds, plan.in_flight))
-        told = ", ".join(f"{row} {rounds[row][-1].calls_per_second:,.0f}/s" for row in ROWS)
-        console.print(f"  {told}")
-    return rounds
-
-
-def audit_all(fleet: Fleet, access: Access, goals: list[Goal]) -> Report:
-    """Everything that was ever sent to Guerdon's offers, held against their rows."""
-    attempts = [*fleet.attempts("hot"), *fleet.attempts(SOLD_OUT)]
-    history = History(tenant_of(access.api_key), goals, attempts)
-    return asyncio.run(audit(access.database_url, history))
+def run(plan: Plan) -> tuple[Document, Audited]:
+    """From nothing to the document. Raises NoGoError and Surprise."""
+    started_at, began = datetime.now(UTC), time.monotonic()
+    with stage_of(plan, console) as stage, fleet_of(stage.processes, console) as fleet:
+        machine = asyncio.run(machine_of(stage.main.access.database_url, stage.redis_url))
+        prove_answers(stage)
+        targets = targets_of(stage)
+        measured = measure(fleet, targets, plan, stage, console)
+        with console.status("Auditing every redemption ..."):
+            audited = asyncio.run(audit_all(fleet, targets, stage))
+    took_seconds = time.monotonic() - began
+    return document_of(plan, measured, audited, machine, started_at, took_seconds), audited
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except NoGoError as error:
+    except (NoGoError, Surprise) as error:
         sys.exit(str(error))

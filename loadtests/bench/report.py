@@ -1,186 +1,156 @@
-"""What a benchmark run found: the ratios that count, and the figures behind them."""
+"""A benchmark's document on the terminal: the targets first, then what stands behind them."""
 
-import os
-import platform
-import statistics
 from collections.abc import Sequence
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
-import msgspec
-from rich.console import Console
+from rich import box
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-from loadtests.audit import Report
-from loadtests.bench.fleet import Measured
+from loadtests.audit import print_report
+from loadtests.bench.audits import Audited
+from loadtests.bench.results import Document, Judged
 
-# Ratio -> the two rows it compares, and the least that is wanted first and in the end.
-RATIOS: dict[str, tuple[str, str, float, float]] = {
-    "hot_echo": ("hot", "echo", 0.65, 1.0),
-    "hot_textbook": ("hot", "textbook", 6.0, 10.0),
-}
-PACKAGES = ("guerdon", "grpcio", "protobuf", "asyncpg", "uvloop")
 # Component -> its heading in the table.
 COMPONENTS = {"server": "server", "postgres": "pg", "redis": "redis", "generator": "client"}
-MICROSECONDS = 1_000_000
+GOAL_MARK = "[green]goal[/green]"
+FIRST_MARK = "[green]first[/green]"
+MISSED_MARK = "[yellow]not yet[/yellow]"
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """How a run measures. `connections` are to each server, `in_flight` over all of them."""
-
-    quick: bool
-    json_file: str | None
-    workers: int
-    connections: int
-    in_flight: int
-    turns: int
-    seconds: float
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """Rounds by row; those of one number were neighbours in time."""
-
-    plan: Plan
-    rounds: dict[str, list[Measured]]
-    postgres: dict[str, str]
-
-    def ratio(self, name: str) -> dict[str, Any]:
-        """Median over the turns, with the smallest and the largest."""
-        row, rival, first, goal = RATIOS[name]
-        pairs = zip(self.rounds[row], self.rounds[rival], strict=True)
-        ratios = [one.calls_per_second / other.calls_per_second for one, other in pairs]
-        return {
-            "median": statistics.median(ratios),
-            "lowest": min(ratios),
-            "highest": max(ratios),
-            "target_first": first,
-            "target_goal": goal,
-        }
+def print_audits(audited: Audited, console: Console) -> None:
+    """A line for each database that passed, the whole report of one that did not."""
+    for site in audited.sites:
+        if site.report.passed:
+            checks, rows = len(site.report.findings), site.report.rows
+            console.print(
+                f"Exactness audit of '{site.name}', {checks} checks over {rows:,} redemptions: "
+                "[green]passed[/green]"
+            )
+        else:
+            console.print(f"Database '{site.name}':")
+            print_report(site.report, console)
 
 
-def figures_of(rounds: Sequence[Measured]) -> dict[str, Any]:
-    """One row's figures over all its rounds."""
-    calls = sum(sum(one.calls.values()) for one in rounds)
-    latencies = sorted(seconds for one in rounds for seconds in one.latencies_seconds)
-    per_second = [one.calls_per_second for one in rounds]
-    components = [one.usage.components for one in rounds]
-    cpu_seconds = {name: sum(used[name] for used in components) for name in components[0]}
-    return {
-        "calls_per_second": statistics.median(per_second),
-        "calls_per_second_rounds": per_second,
-        "answers": merged_counts([one.calls for one in rounds]),
-        "cpu_seconds": cpu_seconds,
-        "cpu_microseconds_per_call": {
-            name: seconds * MICROSECONDS / calls for name, seconds in cpu_seconds.items()
-        },
-        "cores_used": sum(cpu_seconds.values()) / sum(one.seconds for one in rounds),
-        "worker_shares": worker_shares(rounds),
-        "closed_loop_latency_milliseconds": {
-            f"p{percent}": latencies[min(len(latencies) - 1, len(latencies) * percent // 100)] * 1e3
-            for percent in (50, 95, 99)
-        },
-    }
+def print_document(document: Document, console: Console) -> None:
+    """Three tables and the circumstances."""
+    console.print(target_table(document))
+    console.print()
+    console.print(row_table(document))
+    console.print()
+    console.print(load_table(document))
+    console.print()
+    console.print(share_text(document), soft_wrap=True)
+    console.print(circumstances(document), soft_wrap=True)
 
 
-def merged_counts(counts: Sequence[dict[str, int]]) -> dict[str, int]:
-    """Sums by key."""
-    keys = {key for one in counts for key in one}
-    return {key: sum(one.get(key, 0) for one in counts) for key in sorted(keys)}
-
-
-def worker_shares(rounds: Sequence[Measured]) -> list[float]:
-    """Each worker's part of the server's CPU time, the largest first."""
-    pids = {pid for one in rounds for pid in one.usage.workers}
-    seconds = [sum(one.usage.workers.get(pid, 0.0) for one in rounds) for pid in pids]
-    total = sum(seconds) or 1.0
-    return sorted((used / total for used in seconds), reverse=True)
-
-
-def as_json(outcome: Outcome, report: Report) -> dict[str, Any]:
-    """Ratios first: they are what a run is for. Rows and ratios to come join their kind."""
-    details = {name: outcome.ratio(name) for name in RATIOS}
-    return {
-        "ratios": {name: round(detail["median"], 4) for name, detail in details.items()},
-        "ratio_details": details,
-        "rows": {row: figures_of(rounds) for row, rounds in outcome.rounds.items()},
-        "audit": {
-            "passed": report.passed,
-            "redemptions": report.rows,
-            "violations": {f.check: f.count for f in report.findings if f.count},
-        },
-        "plan": msgspec.to_builtins(outcome.plan),
-        "postgres": outcome.postgres,
-        "machine": {
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "system": platform.platform(),
-            "packages": {name: version(name) for name in PACKAGES},
-        },
-    }
-
-
-def write_json(outcome: Outcome, report: Report, file: Path) -> None:
-    """Whole or not at all."""
-    text = msgspec.json.format(msgspec.json.encode(as_json(outcome, report)), indent=2)
-    temporary = file.with_name(f"{file.name}.new")
-    temporary.write_bytes(text + b"\n")
-    temporary.replace(file)
-
-
-def print_outcome(outcome: Outcome, console: Console) -> None:
-    """Two tables: the ratios, and what stands behind them."""
-    console.print(ratio_table(outcome))
-    console.print(row_table(outcome))
-    console.print(share_text(outcome), soft_wrap=True)
-    plan, postgres = outcome.plan, outcome.postgres
-    console.print(
-        f"{plan.workers} workers each, {plan.in_flight} calls in flight on {plan.connections} "
-        f"connections, all on {os.cpu_count()} cores; "
-        f"fsync {postgres['fsync']}, synchronous_commit {postgres['synchronous_commit']}.",
-        soft_wrap=True,
-    )
-
-
-def ratio_table(outcome: Outcome) -> Table:
-    table = Table(title="Ratios", title_justify="left", show_edge=False)
-    for heading in ("", "median", "lowest to highest", "first target", "goal"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for name, (row, rival, first, goal) in RATIOS.items():
-        found = outcome.ratio(name)
-        colour = "green" if found["median"] >= first else "yellow"
+def target_table(document: Document) -> Table:
+    headings = ("", "found", "range", "first", "goal", "reached")
+    table = table_of("Targets", headings)
+    for figure in document.judged.values():
         table.add_row(
-            f"{row} : {rival}",
-            f"[{colour}]{found['median']:.2f}[/{colour}]",
-            f"{found['lowest']:.2f} to {found['highest']:.2f}",
-            f"{first:g}",
-            f"{goal:g}",
+            figure.title,
+            figure_text(figure.median),
+            f"{figure_text(figure.lowest)} to {figure_text(figure.highest)}",
+            bound_text(figure, figure.target_first),
+            bound_text(figure, figure.target_goal),
+            mark_of(figure),
         )
+    table.caption = "; ".join(
+        f"{one.title}: {one.note}" for one in document.judged.values() if one.note
+    )
     return table
 
 
-def row_table(outcome: Outcome) -> Table:
-    title = "Calls in a closed loop, and microseconds of CPU for each of them"
-    table = Table(title=title, title_justify="left", show_edge=False)
-    for heading in ("", "calls/s", "p50 ms", "p99 ms", *COMPONENTS.values(), "all"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for row, rounds in outcome.rounds.items():
-        figures = figures_of(rounds)
-        each = figures["cpu_microseconds_per_call"]
-        latency = figures["closed_loop_latency_milliseconds"]
+def table_of(title: str, headings: Sequence[str]) -> Table:
+    """Narrow enough for 80 columns; names on the left, figures on the right."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    for number, heading in enumerate(headings):
+        justify: JustifyMethod = "right" if number else "left"
+        table.add_column(heading, justify=justify, no_wrap=True)
+    return table
+
+
+def mark_of(figure: Judged) -> str:
+    """Which target is reached."""
+    if figure.met_goal:
+        return GOAL_MARK
+    return FIRST_MARK if figure.met_first else MISSED_MARK
+
+
+def bound_text(figure: Judged, bound: float) -> str:
+    return f"{'>=' if figure.is_better == 'higher' else '<='} {bound:g}"
+
+
+def figure_text(value: float) -> str:
+    """Ratios with two decimals, larger figures with fewer."""
+    return f"{value:.2f}" if value < 10 else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def row_table(document: Document) -> Table:
+    title = "Closed loop, and microseconds of CPU for each item"
+    table = table_of(title, ("", "items/s", "p50 ms", "p99 ms", *COMPONENTS.values(), "all"))
+    rows = document.rows.items()
+    for name, row in rows:
+        each = row.cpu_microseconds_per_item
         table.add_row(
-            row,
-            f"{figures['calls_per_second']:,.0f}",
-            f"{latency['p50']:.1f}",
-            f"{latency['p99']:.1f}",
-            *(f"{each[name]:.0f}" for name in COMPONENTS),
+            name,
+            f"{row.items_per_second.median:,.0f}",
+            f"{row.latency_ms.p50:.1f}",
+            f"{row.latency_ms.p99:.1f}",
+            *(f"{each.get(component, 0.0):.0f}" for component in COMPONENTS),
+            f"{sum(each.values()):.0f}",
+        )
+    for batch in document.curves.batch_sizes:
+        each = batch.cpu_microseconds_per_item
+        table.add_row(
+            f"batches of {batch.items}",
+            f"{batch.redemptions_per_second:,.0f}",
+            f"{batch.p50_ms:.1f}",
+            "",
+            *(f"{each.get(component, 0.0):.0f}" for component in COMPONENTS),
             f"{sum(each.values()):.0f}",
         )
     return table
 
 
-def share_text(outcome: Outcome) -> str:
+def load_table(document: Document) -> Table:
+    saturation = document.curves.saturation_per_second
+    title = f"Open loop, milliseconds from the intended time; saturation is {saturation:,.0f}/s"
+    headings = ("load", "meant/s", "answered/s", "p50", "p90", "p99", "p99.9", "highest")
+    table = table_of(title, headings)
+    for load in document.curves.open_loop:
+        latency = load.latency_ms
+        table.add_row(
+            f"{load.load_percent} %",
+            f"{load.intended_per_second:,.0f}",
+            f"{load.answered_per_second:,.0f}",
+            *(
+                f"{time:.1f}"
+                for time in (latency.p50, latency.p90, latency.p99, latency.p999, latency.highest)
+            ),
+        )
+    return table
+
+
+def share_text(document: Document) -> str:
     """How evenly the workers of each server shared the work."""
-    shares = {row: worker_shares(rounds) for row, rounds in outcome.rounds.items()}
-    each = (f"{row} {'/'.join(f'{one:.0%}' for one in found)}" for row, found in shares.items())
+    each = (
+        f"{name} {'/'.join(f'{share:.0%}' for share in row.worker_shares)}"
+        for name, row in document.rows.items()
+    )
     return f"The workers' shares of their server's CPU: {', '.join(each)}."
+
+
+def circumstances(document: Document) -> str:
+    """What the figures hold for."""
+    setup, machine = document.setup, document.machine
+    postgres = machine.postgres
+    return (
+        f"{setup.workers} workers each, {setup.in_flight} calls in flight on {setup.connections} "
+        f"connections, {setup.turns} turns of {setup.seconds:g} s, everything on {machine.cores} "
+        f"cores ({machine.cpu}, {machine.kernel}); fsync {postgres.get('fsync')}, "
+        f"synchronous_commit {postgres.get('synchronous_commit')}, a flush takes "
+        f"{machine.flush_microseconds:,.0f} us; Postgres {machine.versions['postgres']}, "
+        f"Redis {machine.versions['redis']}, Python {machine.versions['python']}. "
+        f"It took {document.took_seconds:.0f} s."
+    )

@@ -1,0 +1,113 @@
+"""The exactness audit of every database of a run, over all that was ever sent to it.
+
+A fill's redemptions were asked for by nobody, so on the full database the clients' checks look at
+what came after it; the database's own checks look at everything.
+"""
+
+from collections.abc import Iterator, Mapping
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from loadtests.audit import QUERIES, Report, collect_evidence, finding_of, run_query
+from loadtests.bench.fleet import Fleet
+from loadtests.bench.orders import Target
+from loadtests.bench.results import Audit, DatabaseAudit
+from loadtests.bench.stage import SCARCE_TOTAL_LIMIT, Site, Stage
+from loadtests.client_checks import CLIENT_CHECKS
+from loadtests.history import Attempt, Goal, History
+
+
+class SiteAudit(msgspec.Struct, frozen=True):
+    """A site's name with its report."""
+
+    name: str
+    report: Report
+
+
+class Audited(msgspec.Struct, frozen=True):
+    """By site; and of the items that each target's clients sent, the share that was granted."""
+
+    sites: list[SiteAudit]
+    granted_shares: dict[str, float]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found anywhere."""
+        return all(site.report.passed for site in self.sites)
+
+
+async def audit_all(fleet: Fleet, targets: Mapping[str, Target], stage: Stage) -> Audited:
+    """One site after the other, so that only one history is in memory."""
+    sites, shares = [], {}
+    for site in stage.sites:
+        attempts: list[Attempt] = []
+        for target in kept_targets(targets, site):
+            of_target = list(fleet.attempts(target.name))
+            shares[target.name] = granted_share(of_target)
+            attempts += of_target
+        history = History(site.tenant_id, goals_of(site, stage), attempts)
+        report = await audit_site(site.access.database_url, history, site.inherited)
+        sites.append(SiteAudit(site.name, report))
+    return Audited(sites, shares)
+
+
+def kept_targets(targets: Mapping[str, Target], site: Site) -> Iterator[Target]:
+    """Those at the site's server whose calls redeem."""
+    for target in targets.values():
+        if target.address == site.access.address and "request_id" in target.template.fields:
+            yield target
+
+
+def granted_share(attempts: list[Attempt]) -> float:
+    """1 when nothing was sent."""
+    granted = sum(1 for attempt in attempts if any(a.is_grant for a in attempt.answers))
+    return granted / len(attempts) if attempts else 1.0
+
+
+def goals_of(site: Site, stage: Stage) -> list[Goal]:
+    """Every offer of the site; of the scarce one every use must be taken."""
+    goals = [Goal(offer, site.name) for offer in site.offers]
+    if site.name == stage.main.name:
+        goals.append(Goal(stage.scarce, "sold out", SCARCE_TOTAL_LIMIT))
+    return goals
+
+
+async def audit_site(database_url: str, history: History, inherited: Mapping[UUID, int]) -> Report:
+    """One snapshot. `inherited` is the number of each offer's last effect before the history."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            tenant = str(history.tenant_id)
+            await connection.execute("select set_config('guerdon.tenant_id', $1, true)", tenant)
+            offers = [goal.offer_id for goal in history.goals]
+            findings = [
+                await run_query(connection, check, history.tenant_id, offers) for check in QUERIES
+            ]
+            evidence = await collect_evidence(connection, history, offers)
+    finally:
+        await connection.close()
+    found = len(evidence.rows)
+    evidence.rows = [row for row in evidence.rows if row.sequence > inherited.get(row.offer_id, 0)]
+    findings += [
+        finding_of(check.__name__.removeprefix("check_"), check.__doc__ or "", check(evidence))
+        for check in CLIENT_CHECKS
+    ]
+    return Report(tuple(findings), found)
+
+
+def audit_results(audited: Audited) -> Audit:
+    """As the document tells it."""
+    databases = [
+        DatabaseAudit(
+            name=site.name,
+            passed=site.report.passed,
+            redemptions=site.report.rows,
+            checks=len(site.report.findings),
+            violations={f.check: f.count for f in site.report.findings if f.count},
+        )
+        for site in audited.sites
+    ]
+    redemptions = sum(database.redemptions for database in databases)
+    return Audit(audited.passed, redemptions, databases)
