@@ -17,9 +17,11 @@ from loadtests.history import (
     TOTAL_LIMIT,
     Answer,
     Attempt,
-    Edit,
     History,
 )
+
+# Seconds after its sending in which an edit without an answer may still be made.
+LATE_EDIT_SECONDS = 30.0
 
 # What limits uses: the refusal that it gives, the offer, and whose uses are counted.
 LimitKey = tuple[str, UUID, UUID | str | None]
@@ -115,9 +117,26 @@ class Evidence(msgspec.Struct, dict=True):
         return Counter(key for row in self.rows if not row.revoked for key in limit_keys(row))
 
     @cached_property
-    def edits(self) -> dict[tuple[UUID, int], Edit]:
-        """Those whose OK was heard, by offer and version."""
-        return {(edit.offer_id, edit.version): edit for edit in self.history.edits if edit.version}
+    def edit_times(self) -> dict[tuple[UUID, int], tuple[float, float]]:
+        """When each version can have been written, by offer and version: sent and answered.
+
+        An edit that changes nothing names the version that is there, and one without an answer may
+        have written it, so the earliest of all that come into question counts.
+        """
+        lost: defaultdict[UUID, list[float]] = defaultdict(list)
+        for edit in self.history.edits:
+            if not edit.version:
+                lost[edit.offer_id].append(edit.sent_at)
+        times: dict[tuple[UUID, int], tuple[float, float]] = {}
+        for edit in self.history.edits:
+            if edit.version:
+                key = (edit.offer_id, edit.version)
+                since, until = times.get(key, (edit.sent_at, edit.answered_at))
+                times[key] = min(since, edit.sent_at), min(until, edit.answered_at)
+        for (offer_id, version), (since, until) in times.items():
+            late = [at for at in lost[offer_id] if since - LATE_EDIT_SECONDS < at < since]
+            times[offer_id, version] = min([since, *late]), until
+        return times
 
     @cached_property
     def changed_offers(self) -> set[UUID]:

@@ -83,8 +83,7 @@ class Timeline:
 
     def _sent_at(self, one: Row | Effect) -> float:
         if isinstance(one, Effect) and one.request_id is None:
-            edit = self._evidence.edits.get((one.offer_id, one.version))
-            return ALWAYS if edit is None else edit.sent_at
+            return self._evidence.edit_times.get((one.offer_id, one.version), (ALWAYS, NEVER))[0]
         attempt = self._evidence.attempts.get(one.request_id) if one.request_id else None
         if attempt is None:
             return ALWAYS
@@ -94,8 +93,7 @@ class Timeline:
 
     def _answered_at(self, one: Row | Effect) -> float:
         if isinstance(one, Effect) and one.request_id is None:
-            edit = self._evidence.edits.get((one.offer_id, one.version))
-            return NEVER if edit is None else edit.answered_at
+            return self._evidence.edit_times.get((one.offer_id, one.version), (ALWAYS, NEVER))[1]
         attempt = self._evidence.attempts.get(one.request_id) if one.request_id else None
         if attempt is None:
             return NEVER

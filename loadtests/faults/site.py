@@ -63,6 +63,7 @@ class SitePlan:
     """What to start. The database is migrated by the first server's build."""
 
     servers: tuple[ServerPlan, ...] = (ServerPlan(), ServerPlan())
+    tenants: int = 1
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class Site:
     api_key: str
     """Of `tenant_id`, with every scope. The tenant's currency is admin.CURRENCY."""
     tenant_id: UUID
+    api_keys: dict[UUID, str]
+    """Of all tenants, that one first."""
     primary: int = 0
     """Which of `redis` is the primary; a failover changes it."""
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
@@ -197,7 +200,8 @@ async def open_site(logs: Path, plan: SitePlan) -> AsyncIterator[Site]:
             "GUERDON_ENVIRONMENT": "development",
             "GUERDON_LOG_FORMAT": "json",
         }
-        tenant_id, api_key = await make_tenant(common | {"DATABASE_URL": postgres.url}, plan)
+        api_keys = await make_tenants(common | {"DATABASE_URL": postgres.url}, plan)
+        tenant_id, api_key = next(iter(api_keys.items()))
         links_behind = [
             (
                 await proxy.add_link(f"server-{number}-postgres", postgres.port),
@@ -226,7 +230,7 @@ async def open_site(logs: Path, plan: SitePlan) -> AsyncIterator[Site]:
             redis=[to_redis for _, to_redis in links_behind],
             replication=await proxy.add_link("redis-replication", first.port),
         )
-        site = Site(postgres, (first, second), servers, links, proxy, api_key, tenant_id)
+        site = Site(postgres, (first, second), servers, links, proxy, api_key, tenant_id, api_keys)
         await site.join_redis(0)
         yield site
 
@@ -236,15 +240,18 @@ async def entered(stack: contextlib.ExitStack, node: "contextlib.AbstractContext
     return await asyncio.to_thread(stack.enter_context, node)
 
 
-async def make_tenant(variables: Mapping[str, str], plan: SitePlan) -> tuple[UUID, str]:
-    """Migrates; the id and a key of a new tenant. All by the first server's command line."""
+async def make_tenants(variables: Mapping[str, str], plan: SitePlan) -> dict[UUID, str]:
+    """Migrates; a key of each new tenant. All by the first server's command line."""
     first = plan.servers[0]
     environment = guerdon_environment({**variables, **first.variables}, first.source)
     await guerdon(environment, "migrate")
-    named = ["--slug", "lab", "--name", "Lab", "--currency", CURRENCY, "--time-zone", "Etc/UTC"]
-    tenant_id = UUID(await guerdon(environment, "tenants", "create", *named))
-    api_key = await guerdon(environment, "keys", "create", "--tenant", str(tenant_id))
-    return tenant_id, api_key
+    found = {}
+    for number in range(plan.tenants):
+        named = ["--slug", f"lab-{number}", "--name", f"Lab {number}"]
+        counted = ["--currency", CURRENCY, "--time-zone", "Etc/UTC"]
+        tenant_id = UUID(await guerdon(environment, "tenants", "create", *named, *counted))
+        found[tenant_id] = await guerdon(environment, "keys", "create", "--tenant", str(tenant_id))
+    return found
 
 
 async def guerdon(environment: Mapping[str, str], *arguments: str) -> str:

@@ -1,0 +1,52 @@
+"""A run's folder: dumped, so that it can be judged again without the servers of old."""
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from guerdon.embedded import temporary_postgres
+from guerdon.embedded.binaries import find_postgres
+from loadtests.faults.record import DUMP_FILE
+
+# Seconds for a dump or its reading: a million redemptions take a fraction of it.
+DUMP_SECONDS_MAX = 300.0
+
+
+def dump(database_url: str, folder: Path) -> None:
+    """Everything in the schema guerdon. Raises CalledProcessError."""
+    with (folder / DUMP_FILE).open("wb") as file:
+        run_tool(
+            "pg_dump", "--format=custom", "--schema=guerdon", f"--dbname={database_url}", out=file
+        )
+
+
+@contextlib.contextmanager
+def restored(folder: Path) -> Iterator[str]:
+    """The URL of a temporary Postgres that holds the dump of a kept run."""
+    with temporary_postgres() as url:
+        # The application's role is not needed to read, so what is granted to it is left out.
+        run_tool(
+            "pg_restore",
+            "--no-owner",
+            "--no-privileges",
+            "--exit-on-error",
+            f"--dbname={url}",
+            str(folder / DUMP_FILE),
+        )
+        yield url
+
+
+def run_tool(name: str, *arguments: str, out: object = None) -> None:
+    command = [str(find_postgres().folder / name), *arguments]
+    subprocess.run(command, check=True, timeout=DUMP_SECONDS_MAX, stdout=out)  # type: ignore[call-overload]
+
+
+def keep(folder: Path, target: Path) -> Path:
+    """Move a run's folder to where its owner wants it. Raises FileExistsError."""
+    if target.exists():
+        raise FileExistsError(f"{target} exists: name another folder, or remove it first")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(folder, target)
+    return target
