@@ -5,6 +5,7 @@ their ratios are fair.
 """
 
 import contextlib
+import itertools
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -70,13 +71,14 @@ class Fleet:
         self._process = process
         self._meter = meter
         self._folder = calls_folder
+        self._file_numbers = itertools.count()
         self._targets: dict[str, Target] = {}
 
     def connect(self, target: Target, connections: int = CONNECTIONS) -> dict[int, int]:
         """Connects to a target of a new name, each worker of its server by as many connections:
         gives their number by worker. The target's calls are kept if it has a request id."""
         if "request_id" in target.template.fields:
-            file = self._folder / f"calls-{len(list(self._folder.iterdir()))}"
+            file = self._folder / f"calls-{next(self._file_numbers)}"
             target = msgspec.structs.replace(target, calls_file=str(file))
         self._targets[target.name] = target
 

@@ -45,7 +45,7 @@ func dial(address string) (*connection, error) {
 		return nil, err
 	}
 	dialled.ClientConn = client
-	return dialled, dialled.waitUntilReady()
+	return dialled, dialled.waitUntilReady(address)
 }
 
 func (c *connection) dialTCP(ctx context.Context, address string) (net.Conn, error) {
@@ -56,16 +56,15 @@ func (c *connection) dialTCP(ctx context.Context, address string) (net.Conn, err
 	return opened, err
 }
 
-func (c *connection) waitUntilReady() error {
+func (c *connection) waitUntilReady(address string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), connectSeconds*time.Second)
 	defer cancel()
 	c.Connect()
 	for state := c.GetState(); state != connectivity.Ready; state = c.GetState() {
-		if !c.WaitForStateChange(ctx, state) {
+		if state == connectivity.TransientFailure || !c.WaitForStateChange(ctx, state) {
 			c.Close()
-			return fmt.Errorf("no server takes calls at %s", c.CanonicalTarget())
+			return fmt.Errorf("no server takes calls at %s", address)
 		}
-		c.Connect()
 	}
 	return nil
 }
