@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtests.bench.go import NoGoError, find_go
 from tools import baseline
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,6 +64,7 @@ def steps() -> list[Step]:
             (sys.executable, "-m", "tools.gen", "--check"),
             "Run `./dev gen` and commit what it changed.",
         ),
+        go_step(),
     ]
 
 
@@ -83,6 +85,17 @@ def breaking_step() -> Step:
     )
     skip = "" if reference else "no earlier protos to compare with"
     return Step("proto-breaking", command, remedy, skip)
+
+
+def go_step() -> Step:
+    command = (sys.executable, "-m", "tools.lint_go")
+    try:
+        find_go()
+    except NoGoError:
+        return Step("go", command, "", "there is no Go")
+    return Step(
+        "go", command, "Run gofmt -w in loadtests/bench/generator, and repair what vet says."
+    )
 
 
 def run_all(chosen: list[Step]) -> int:
