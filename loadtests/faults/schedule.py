@@ -11,6 +11,8 @@ from loadtests.faults.faults import CATALOGUE, Injection, draw
 KILLS = {"kill_server": 1.0, "kill_postgres": 1 / 5, "kill_redis": 1 / 5, "flush_redis": 1 / 2}
 
 
+# Seconds that something stays dead in a run of counted kills.
+DEAD_SECONDS_MAX = 1.0
 # A process of clients is killed; the others are the site's, see faults.py.
 KILL_CLIENTS = "kill_clients"
 
@@ -64,10 +66,15 @@ def counted_schedule(
     names = chance.sample(names, len(names))
     share = seconds / max(1, len(names))
     steps = [
-        Step((place + chance.random()) * share, draw(name, chance, servers))
+        Step((place + chance.random()) * share, shortened(draw(name, chance, servers)))
         for place, name in enumerate(names)
     ]
     return Schedule(seed, seconds, servers, tuple(steps))
+
+
+def shortened(injection: Injection) -> Injection:
+    """Dead for a moment only: the point is that it died, and there are many to come."""
+    return msgspec.structs.replace(injection, seconds=min(injection.seconds, DEAD_SECONDS_MAX))
 
 
 def kill_counts(kills: int) -> dict[str, int]:

@@ -16,7 +16,7 @@ from loadtests.faults.schedule import (
 
 SERVERS, TENANTS = 2, 2
 # Seconds between two faults of a random schedule, and between two kills of a client process.
-PAUSE_SECONDS = (1.0, 4.0)
+PAUSE_SECONDS = (0.8, 2.4)
 CLIENT_KILL_SECONDS = 25.0
 # Seconds of a run of counted kills, for each fault: with two servers, one is always there.
 SECONDS_A_KILL = 2.0
