@@ -21,7 +21,11 @@ OTHER_KINDS = "all others"
 # A row of faults, and what lies around the rows.
 ROW_PIXELS = 19
 PANEL_PIXELS = 130
-GAP_PIXELS = 54
+GAP_PIXELS = 74
+# A legend above a panel: so many kinds beside each other, so many pixels a line of them.
+LEGEND_COLUMNS, LEGEND_PIXELS = 2, 15
+# A row's name beside it: pixels of a letter, at least and at most.
+LETTER_PIXELS, LABEL_PIXELS = 6.6, (90, 320)
 # So many seconds are averaged into one point at most: an hour is wider than a page has pixels.
 POINTS_MAX = 900
 
@@ -46,7 +50,9 @@ def timeline_chart(name: str, timeline: Timeline) -> Markup:
     lanes.set_xlabel("seconds since the run began")
     lanes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     lanes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    chart.place(left=210, top=42, gap=GAP_PIXELS)
+    longest = max((len(label.get_text()) for label in lanes.get_yticklabels()), default=0)
+    left = min(max(longest * LETTER_PIXELS + 14, LABEL_PIXELS[0]), LABEL_PIXELS[1])
+    chart.place(left=left, top=42, gap=GAP_PIXELS)
     return chart.svg()
 
 
@@ -107,26 +113,35 @@ def stack(
     counts_of: Callable[[Second], dict[str, int]],
 ) -> None:
     """Stacked by kind, the most frequent at the bottom, each named with its total."""
-    axes.set_title(title, pad=22)
+    kinds = kinds_of([counts_of(second) for second in seconds])
+    axes.set_title(title, pad=6 + LEGEND_PIXELS * -(-len(kinds) // LEGEND_COLUMNS))
     edges = [number * width for number in range(len(seconds) + 1)]
     below = [0.0] * len(seconds)
-    for (kind, series), colour in zip(
-        kinds_of([counts_of(second) for second in seconds]), KIND_COLOURS, strict=False
-    ):
+    for (kind, series), colour in zip(kinds, KIND_COLOURS, strict=False):
         above = [base + count / width for base, count in zip(below, series, strict=True)]
         label = f"{kind}: {sum(series):,}"
         axes.stairs(above, edges, baseline=below, fill=True, color=colour, label=label, linewidth=0)
         below = above
-    if max(below, default=0) > 0:
-        axes.legend(
-            loc="lower left", bbox_to_anchor=(-0.005, 0.98), ncols=3, borderaxespad=0,
-            fontsize=10, handlelength=1, columnspacing=1.2,
-        )  # fmt: skip
+    if kinds:
+        place_legend(axes)
     else:
         note(axes, "none", (0, 0.5), dx=6, colour=MUTED)
     axes.set_ylim(0, max(max(below, default=0) * 1.12, 1))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+
+
+def place_legend(axes: Axes) -> None:
+    """Between the title and the panel."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.005, 0.99),
+        ncols=LEGEND_COLUMNS,
+        borderaxespad=0,
+        fontsize=10,
+        handlelength=1,
+        columnspacing=1.5,
+    )
 
 
 def kinds_of(counts: Sequence[dict[str, int]]) -> list[tuple[str, list[int]]]:
@@ -135,7 +150,7 @@ def kinds_of(counts: Sequence[dict[str, int]]) -> list[tuple[str, list[int]]]:
     for one in counts:
         for kind, count in one.items():
             totals[kind] = totals.get(kind, 0) + count
-    kinds = sorted(totals, key=lambda kind: (-totals[kind], kind))
+    kinds = sorted(filter(totals.get, totals), key=lambda kind: (-totals[kind], kind))
     shown = kinds if len(kinds) <= KINDS_MAX else kinds[: KINDS_MAX - 1]
     found = [(kind, [one.get(kind, 0) for one in counts]) for kind in shown]
     rest = [kind for kind in kinds if kind not in shown]
