@@ -8,11 +8,12 @@ from pathlib import Path
 
 import msgspec
 
+from loadtests.pages.markdown import table, with_part
 from loadtests.pages.render import spoken, write_whole
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
 PAGE = FOLDER / "README.md"
-BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->\n"
+PART = "results"
 # Column -> the judged figure that it quotes; the others are in the result's own page.
 QUOTED = {
     "hot : echo": "hot_echo",
@@ -65,30 +66,19 @@ class Result(msgspec.Struct, frozen=True):
 def main() -> None:
     """Writes the page when its table is old."""
     text = PAGE.read_text()
-    wanted = with_table(text, table(FOLDER))
+    wanted = with_part(text, PART, results_in(FOLDER))
     if wanted != text:
         write_whole(PAGE, wanted)
     print(f"{PAGE.relative_to(FOLDER.parents[1])}: {'written' if wanted != text else 'up to date'}")
 
 
-def with_table(page: str, rows: str) -> str:
-    """The page with `rows` between its markers; ValueError when it lacks one of them."""
-    before, _, rest = page.partition(BEGIN)
-    _, marker, after = rest.partition(END)
-    if not marker:
-        raise ValueError(f"the page needs the lines {BEGIN.strip()} and {END.strip()}")
-    return f"{before}{BEGIN}{rows}{END}{after}"
-
-
-def table(folder: Path) -> str:
-    """Markdown, the newest run first; a sentence when there is none."""
+def results_in(folder: Path) -> str:
+    """A table, the newest run first; a sentence when there is none."""
     results = {file: msgspec.json.decode(file.read_bytes(), type=Result) for file in files(folder)}
     if not results:
-        return "\nNo result is kept yet.\n\n"
+        return "No result is kept yet.\n"
     newest_first = sorted(results, key=lambda file: results[file].started_at, reverse=True)
-    lines = [line_of(HEADINGS), "|---" * len(HEADINGS) + "|"]
-    lines += [line_of(cells_of(file, results[file])) for file in newest_first]
-    return "\n".join(["", *lines, "", ""])
+    return table(HEADINGS, [cells_of(file, results[file]) for file in newest_first])
 
 
 def files(folder: Path) -> list[Path]:
@@ -109,11 +99,6 @@ def cells_of(file: Path, result: Result) -> tuple[str, ...]:
         f"{result.audit.redemptions:,}",
         "yes" if result.audit.passed else "NO",
     )
-
-
-def line_of(cells: tuple[str, ...]) -> str:
-    """Escaped, since a processor's name may hold anything."""
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 if __name__ == "__main__":

@@ -35,10 +35,15 @@ def contents(report: RunReport) -> dict[str, Any]:
             for number, ordeal in enumerate(report.ordeals)
         ],
         "ok": sum(second.ok for second in seconds),
-        "refusals": refusals,
-        "ambiguous": ambiguous,
+        "refusals": most_first(refusals),
+        "ambiguous": most_first(ambiguous),
         "wanted": wanted,
     }
+
+
+def most_first(counts: dict[str, int]) -> dict[str, int]:
+    """The same, the most frequent first."""
+    return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
 
 
 def headline(report: RunReport) -> str:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from loadtests.faults.report import LANES, FaultMark, Second, Timeline
-from loadtests.pages.charts import GRID, INK, MUTED, SERIES, TINT, Chart, note
+from loadtests.pages.charts import GRID, INK, MUTED, SERIES, TINT, WIDTH_PIXELS, Chart, note
 from loadtests.pages.render import clock_text, spoken
 
 # Stacks show so many kinds; the rarest ones share the last place.
@@ -45,13 +45,13 @@ def timeline_chart(name: str, timeline: Timeline) -> Markup:
     stack(refused, "definite refusals a second", seconds, width, lambda second: second.refusals)
     stack(unclear, "open outcomes a second", seconds, width, lambda second: second.ambiguous)
     draw_faults(chart, lanes, timeline.faults, rows)
-    shade_phases(chart, timeline)
     lanes.set_xlim(0, end)
     lanes.set_xlabel("seconds since the run began")
     lanes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     lanes.xaxis.set_major_locator(MaxNLocator(integer=True))
     longest = max((len(label.get_text()) for label in lanes.get_yticklabels()), default=0)
     left = min(max(longest * LETTER_PIXELS + 14, LABEL_PIXELS[0]), LABEL_PIXELS[1])
+    shade_phases(chart, timeline, (WIDTH_PIXELS - left) / end)
     chart.place(left=left, top=42, gap=GAP_PIXELS)
     return chart.svg()
 
@@ -210,17 +210,15 @@ def tip_text(mark: FaultMark) -> str:
     return f"{mark.lane}: {mark.name} at {clock_text(mark.began_at)}{held}{more}"
 
 
-def shade_phases(chart: Chart, timeline: Timeline) -> None:
-    """Every other phase is shaded through all panels; its name stands on top."""
+def shade_phases(chart: Chart, timeline: Timeline, pixels_a_second: float) -> None:
+    """Every other phase is shaded through all panels; its name stands on top if it has room."""
     top = chart.panels[0]
     above = top.get_ylim()[1]
     for number, phase in enumerate(timeline.phases):
         for axes in chart.panels:
             if number % 2:
                 axes.axvspan(phase.began_at, phase.ended_at, color=TINT, linewidth=0, zorder=-5)
-        if number == len(timeline.phases) - 1:
-            # The last one is often short: its name may reach back, but not out of the picture.
-            note(top, phase.name, (phase.ended_at, above), dy=5, align="right", colour=MUTED)
-        else:
+        room = (phase.ended_at - phase.began_at) * pixels_a_second
+        if len(phase.name) * LETTER_PIXELS <= room:
             middle = (phase.began_at + phase.ended_at) / 2
             note(top, phase.name, (middle, above), dy=5, align="center", colour=MUTED)

@@ -178,6 +178,7 @@ def test_the_fault_page_holds_every_figure_of_the_run(tmp_path: Path) -> None:
     page = faults_of(run, tmp_path)
     marks = {mark.began_at for mark in run.timeline.faults}
     marks |= {mark.ended_at for mark in run.timeline.faults if mark.ended_at is not None}
+    marks |= {phase.ended_at for phase in run.timeline.phases}
     counted = set(numbers_in(msgspec.to_builtins(run), {"timeline", "seed", "at_least", "at_most"}))
     assert (marks | counted) - set(page.data) == set()
     assert float(sum(second.ok for second in run.timeline.seconds)) in page.data
