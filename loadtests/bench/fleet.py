@@ -76,8 +76,8 @@ class Fleet:
 
     def connect(self, target: Target, connections: int = CONNECTIONS) -> dict[int, int]:
         """Connects to a target of a new name, each worker of its server by as many connections:
-        gives their number by worker. The target's calls are kept if it has a request id."""
-        if "request_id" in target.template.fields:
+        gives their number by worker."""
+        if target.keeps_calls and "request_id" in target.template.fields:
             file = self._folder / f"calls-{next(self._file_numbers)}"
             target = msgspec.structs.replace(target, calls_file=str(file))
         self._targets[target.name] = target
@@ -114,8 +114,13 @@ class Fleet:
         return by_name(self._ask(order, orders.RoundResult))
 
     def attempts(self, name: str) -> Iterator[Attempt]:
-        """Everything that was sent to the target so far, read as it is asked for."""
+        """Everything that was sent to the target so far, read as it is asked for.
+
+        Raises ValueError for a target whose calls are not kept.
+        """
         target = self._targets[name]
+        if not target.calls_file:
+            raise ValueError(f"the calls to {name} are not kept")
         self._ask(orders.Flush(name), orders.Done)
         return attempts_of(target, read_calls(Path(target.calls_file)))
 

@@ -46,9 +46,11 @@ def template_of(message: bytes, items: int = 0) -> Template:
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A method of a server, and what to send there. `calls_file` keeps every call; '' keeps none.
+    """A method of a server, and what to send there.
 
-    A call is given up after `call_seconds_max`; in an open loop they count from its moment.
+    When `keeps_calls` and when requests have ids, every call is kept for the audit: in
+    `calls_file`, which the fleet names. A call is given up after `call_seconds_max`; in an open
+    loop they count from its moment.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Target(msgspec.Struct, frozen=True):
     offers: list[UUID] = []
     api_key: str = ""
     call_seconds_max: float = CALL_SECONDS_MAX
+    keeps_calls: bool = True
     calls_file: str = ""
 
 

@@ -274,6 +274,15 @@ def test_each_worker_of_a_server_gets_as_many_connections(fleet: Fleet) -> None:
         assert {worker: len(found) for worker, found in ends.items()} == balance
 
 
+async def test_calls_are_kept_only_where_they_are_wanted(fleet: Fleet) -> None:
+    async def method(body: bytes, _context: Context) -> bytes:
+        return body
+
+    async with serving(method) as address:
+        with pytest.raises(ValueError, match="not kept"):
+            await send(fleet, target_at(address, keeps_calls=False), 5)
+
+
 async def test_a_dropped_target_is_forgotten(fleet: Fleet) -> None:
     async def method(body: bytes, _context: Context) -> bytes:
         return body

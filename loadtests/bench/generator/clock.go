@@ -30,7 +30,7 @@ func (c clock) at(seconds float64) time.Time {
 	return c.zero.Add(time.Duration((seconds - c.seconds) * float64(time.Second)))
 }
 
-// sleepUntil returns at once for a moment that has passed.
+// sleepUntil returns at once for a moment that has passed, else up to a millisecond after it.
 func (c clock) sleepUntil(seconds float64) {
 	time.Sleep(time.Until(c.at(seconds)))
 }
