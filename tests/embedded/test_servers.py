@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
@@ -23,7 +24,7 @@ from guerdon.embedded import (
     temporary_valkey,
 )
 from guerdon.embedded.process import end_leftover
-from guerdon.embedded.temporary import remove_leftovers
+from guerdon.embedded.temporary import remove_leftovers, temporary_folder
 
 # Seconds in which a server whose owner was killed must be gone.
 GONE_SECONDS_MAX = 20.0
@@ -244,6 +245,15 @@ def test_temporary_servers_of_the_living_are_left_alone(
     before = {process.pid for process in working_in(home)}
     remove_leftovers(home)
     assert before <= {process.pid for process in working_in(home)}
+
+
+def test_a_folder_is_nobodys_leftover_while_it_is_being_made() -> None:
+    def make(_: int) -> bool:
+        with temporary_folder() as folder:
+            return folder.exists()
+
+    with ThreadPoolExecutor(8) as makers:
+        assert all(makers.map(make, range(200)))
 
 
 def test_a_process_number_given_out_again_is_no_reason_to_kill(tmp_path: Path) -> None:

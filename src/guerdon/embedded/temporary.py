@@ -30,8 +30,11 @@ def temporary_folder() -> Iterator[Path]:
     remove_leftovers(base)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
     try:
-        with open(folder / OWNER_FILE, "w") as owner:
+        # It appears under its name only when it is locked: unlocked it would be a leftover's.
+        making = folder / f"{OWNER_FILE}.new"
+        with open(making, "w") as owner:
             fcntl.flock(owner, fcntl.LOCK_EX)
+            making.rename(folder / OWNER_FILE)
             folder.chmod(0o711 if places.is_root() else 0o700)
             yield folder
     finally:
