@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 
@@ -21,6 +22,15 @@ STATEMENT_SECONDS_MAX = 10.0
 RECOVERY_SECONDS_MAX = 30.0
 # As Guerdon's pools name themselves.
 APPLICATION = "guerdon"
+
+# What a session gets that ends unasked, or cannot begin yet.
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    OSError,
+)
+T = TypeVar("T")
 
 BACKENDS = """
     select pid from pg_stat_activity
@@ -48,38 +58,44 @@ class PostgresNode(Node):
 
     async def backends(self) -> list[int]:
         """Process ids of the present connections of Guerdon servers, in order of their start."""
-        async with self._connection() as connection:
+
+        async def ask(connection: asyncpg.Connection) -> list[int]:
             return [row["pid"] for row in await connection.fetch(BACKENDS, APPLICATION)]
+
+        return await self._patiently(ask)
 
     async def terminate(self, pids: list[int]) -> None:
         """pg_terminate_backend: these sessions get 57P01, all others live on."""
-        async with self._connection() as connection:
+
+        async def tell(connection: asyncpg.Connection) -> None:
             await connection.execute("select pg_terminate_backend(unnest($1::integer[]))", pids)
 
+        await self._patiently(tell)
+
     async def set_read_only(self, value: bool) -> None:
-        """Every new statement of every session that would write gets 25006, as after a failover.
-        Outlives a death of the server."""
+        """Soon every new statement of every session that would write gets 25006, as after a
+        failover. Outlives a death of the server."""
         setting = "= on" if value else "to default"
-        async with self._connection() as connection:
+
+        async def tell(connection: asyncpg.Connection) -> None:
             await connection.execute(f"alter system set default_transaction_read_only {setting}")
             await connection.execute("select pg_reload_conf()")
 
-    @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = await connect_patiently(self.url)
-        try:
-            yield connection
-        finally:
-            await connection.close(timeout=STATEMENT_SECONDS_MAX)
+        await self._patiently(tell)
 
-
-async def connect_patiently(url: str) -> asyncpg.Connection:
-    """Also while Postgres recovers; it then refuses for a moment."""
-    async with asyncio.timeout(RECOVERY_SECONDS_MAX):
-        while True:
-            with contextlib.suppress(asyncpg.CannotConnectNowError, OSError):
-                return await asyncpg.connect(url, timeout=STATEMENT_SECONDS_MAX)
-            await asyncio.sleep(POLL_SECONDS)
+    async def _patiently(self, say: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """On a connection of its own; again when that is lost, as while Postgres recovers from the
+        death of a backend. `say` must bear to be repeated."""
+        async with asyncio.timeout(RECOVERY_SECONDS_MAX):
+            while True:
+                with contextlib.suppress(*LOST):
+                    connection = await asyncpg.connect(self.url, timeout=STATEMENT_SECONDS_MAX)
+                    try:
+                        return await say(connection)
+                    finally:
+                        with contextlib.suppress(*LOST):
+                            await connection.close(timeout=STATEMENT_SECONDS_MAX)
+                await asyncio.sleep(POLL_SECONDS)
 
 
 @contextlib.contextmanager

@@ -51,12 +51,13 @@ class RedisNode(Node):
         self._tell("SCRIPT FLUSH")
 
     def pause(self, seconds: float) -> None:
-        """CLIENT PAUSE: connections are accepted, and nothing is answered for so long."""
+        """CLIENT PAUSE: connections are accepted, and nothing is answered for so long. It cannot
+        be ended before: who would tell it is not answered either."""
         self._tell("CLIENT PAUSE", int(seconds * 1000), "ALL")
 
-    def unpause(self) -> None:
-        """CLIENT UNPAUSE."""
-        self._tell("CLIENT UNPAUSE")
+    def ping(self) -> None:
+        """Returns when it answers, which a paused one does when its pause is over."""
+        self._tell("PING")
 
     def set_read_only(self, value: bool) -> None:
         """Writes get READONLY, as from a primary that was demoted."""
@@ -79,8 +80,7 @@ class RedisNode(Node):
         self._tell("REPLICAOF", "NO", "ONE")
 
     def reset_settings(self) -> None:
-        """A primary that answers at once and takes writes, whatever was set before."""
-        self.unpause()
+        """A primary that takes writes, whatever was set before."""
         self.set_full(False)
         self.promote()
 
