@@ -7,9 +7,8 @@ Nothing else is changed but the lock timeout, as a session may stand at a gate f
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-FUNCTIONS_FOLDER = Path(__file__).parents[2] / "migrations" / "functions"
+from tests.support.functions import replace_once, text_of
 
 # Function -> text before which a gate stands, in the order of its steps. Each occurs once.
 GATES = {
@@ -71,8 +70,7 @@ class Bug:
 
 def build(function: str, gates: Sequence[str], bug: Bug | None) -> str:
     """The function's text with the gates, and with the bug when it is one of this function."""
-    text = (FUNCTIONS_FOLDER / f"{function}.sql").read_text()
-    text = replace_once(text, *_LOCK_TIMEOUTS[function])
+    text = replace_once(text_of(function), *_LOCK_TIMEOUTS[function])
     if bug is not None and bug.function == function:
         text = bug.change(text)
     for number, place in enumerate(gates):
@@ -83,14 +81,6 @@ def build(function: str, gates: Sequence[str], bug: Bug | None) -> str:
 def _gate(number: int) -> str:
     session = "current_setting('isolation.session')::integer"
     return f"  perform pg_advisory_xact_lock_shared({session}, {number});\n"
-
-
-def replace_once(text: str, old: str, new: str) -> str:
-    assert text.count(old) == 1, (
-        f"the function has {text.count(old)} times, not once, the text {old!r}: "
-        f"say in tests/isolation where its steps are now"
-    )
-    return text.replace(old, new)
 
 
 def move(text: str, start: str, end: str, before: str) -> str:

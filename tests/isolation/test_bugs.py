@@ -6,7 +6,8 @@ import pytest
 from guerdon.adapters.postgres.connection import Database
 from tests.isolation.situations import FAMILIES, Situation
 from tests.isolation.stage import Unexplained, open_stage
-from tests.isolation.stepped import GATES, Bug, move, replace_once
+from tests.isolation.stepped import GATES, Bug, move
+from tests.support.functions import replace_once
 
 LOCK = "  perform from unnest(array(select w.offer_id"
 LOCK_END = ") as c;\n"
