@@ -22,16 +22,15 @@ RESEND_SECONDS_MIN = 0.05
 # most so long that all are back soon after a trouble has passed.
 RETRY_AFTER_SECONDS_MIN = 0.5
 RETRY_AFTER_SECONDS_MAX = 5.0
-# The wait is spread over so much of itself, and told in such steps, so that answers can be kept.
-RETRY_AFTER_SPREAD = 1.5
+# Seconds that such waits are multiples of: equal answers are kept ready, so there must be few.
 RETRY_AFTER_STEP_SECONDS = 0.05
-# Retries that the wait makes room for, for each call that is answered: an eighth costs a sixteenth
-# of the work.
+# Callers that are let come back, for each call that is answered: an eighth costs a sixteenth of the
+# work.
 RETRIES_SHARE_MAX = 0.125
-# The same where little is answered, a second: costs a process a few hundredths of its time.
+# The same a second, where little is answered: costs a process a few hundredths of its time.
 RETRIES_PER_SECOND_MIN = 100.0
-# Seconds between two looks at how many come back.
-RETRY_WINDOW_SECONDS = 0.5
+# Seconds between two looks at how many calls are answered.
+RETRY_RATE_SECONDS = 0.5
 
 # Seconds a call may take when the caller names no deadline, and at most.
 DEADLINE_SECONDS_DEFAULT = 2.0

@@ -1,4 +1,4 @@
-"""How long callers are sent away: little at first, longer while too many come back."""
+"""When callers are told to come back: soon, one after the other, and never too late."""
 
 import pytest
 
@@ -7,11 +7,12 @@ from guerdon.limits import (
     RETRIES_SHARE_MAX,
     RETRY_AFTER_SECONDS_MAX,
     RETRY_AFTER_SECONDS_MIN,
-    RETRY_AFTER_SPREAD,
     RETRY_AFTER_STEP_SECONDS,
-    RETRY_WINDOW_SECONDS,
+    RETRY_RATE_SECONDS,
 )
 from guerdon.transport.pushback import Pushback
+
+STEP = RETRY_AFTER_STEP_SECONDS
 
 
 class Clock:
@@ -24,58 +25,48 @@ class Clock:
         return self.now
 
 
-def told_in_windows(*, sent_away: int, answered: int, windows: int = 10) -> list[float]:
-    """What the first caller of each window is told."""
-    clock = Clock()
-    pushback = Pushback(clock)
-    told = []
-    for _ in range(windows):
-        told.append(pushback.tell())
-        for _ in range(sent_away - 1):
-            pushback.tell()
-        pushback.answered += answered
-        clock.now += RETRY_WINDOW_SECONDS
-    return told
+def test_one_caller_comes_back_soon() -> None:
+    assert Pushback(Clock()).tell() == pytest.approx(RETRY_AFTER_SECONDS_MIN, abs=STEP)
 
 
-def test_a_few_callers_come_back_soon() -> None:
-    told = told_in_windows(sent_away=3, answered=0)
-    assert min(told) >= RETRY_AFTER_SECONDS_MIN
-    assert max(told) <= RETRY_AFTER_SPREAD * RETRY_AFTER_SECONDS_MIN
-
-
-def test_too_many_for_what_is_answered_come_back_later_and_later() -> None:
-    told = told_in_windows(sent_away=2000, answered=100)
-    assert told[1] >= 2 * RETRY_AFTER_SECONDS_MIN
-    assert RETRY_AFTER_SECONDS_MAX <= told[-1] <= RETRY_AFTER_SPREAD * RETRY_AFTER_SECONDS_MAX
-
-
-def test_as_many_as_there_is_room_for_come_back_as_before() -> None:
-    answered = 100_000
-    told = told_in_windows(sent_away=int(RETRIES_SHARE_MAX * answered), answered=answered)
-    assert max(told) <= RETRY_AFTER_SPREAD * RETRY_AFTER_SECONDS_MIN
-
-
-def test_the_wait_shrinks_again_when_few_come_back() -> None:
-    clock = Clock()
-    pushback = Pushback(clock)
-    for _ in range(8):
-        for _ in range(int(4 * RETRIES_PER_SECOND_MIN)):
-            pushback.tell()
-        clock.now += RETRY_WINDOW_SECONDS
-    assert pushback.tell() >= RETRY_AFTER_SECONDS_MAX
-    for _ in range(8):
-        clock.now += RETRY_WINDOW_SECONDS
-        last = pushback.tell()
-    assert last <= RETRY_AFTER_SPREAD * RETRY_AFTER_SECONDS_MIN
-
-
-def test_callers_are_spread_over_a_few_waits() -> None:
+def test_callers_come_back_one_after_the_other() -> None:
     pushback = Pushback(Clock())
-    told = {pushback.tell() for _ in range(1000)}
-    steps = RETRY_AFTER_SECONDS_MIN * (RETRY_AFTER_SPREAD - 1) / RETRY_AFTER_STEP_SECONDS
-    assert 2 < len(told) <= steps + 1
-    assert all(
-        wait / RETRY_AFTER_STEP_SECONDS == pytest.approx(round(wait / RETRY_AFTER_STEP_SECONDS))
-        for wait in told
-    )
+    told = [pushback.tell() for _ in range(int(2 * RETRIES_PER_SECOND_MIN))]
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(RETRY_AFTER_SECONDS_MIN + 2, abs=2 * STEP)
+
+
+def test_the_more_a_process_answers_the_more_may_come_back() -> None:
+    clock = Clock()
+    pushback = Pushback(clock)
+    clock.now += RETRY_RATE_SECONDS
+    retries_per_second = 10 * RETRIES_PER_SECOND_MIN
+    pushback.answered = int(retries_per_second / RETRIES_SHARE_MAX * RETRY_RATE_SECONDS)
+    told = [pushback.tell() for _ in range(int(retries_per_second))]
+    assert told[-1] == pytest.approx(RETRY_AFTER_SECONDS_MIN + 1, abs=2 * STEP)
+
+
+def test_nobody_waits_for_longer_than_the_most_and_those_too_many_are_spread() -> None:
+    pushback = Pushback(Clock())
+    told = [
+        pushback.tell() for _ in range(int(5 * RETRIES_PER_SECOND_MIN * RETRY_AFTER_SECONDS_MAX))
+    ]
+    too_many = told[len(told) // 2 :]
+    assert max(told) <= RETRY_AFTER_SECONDS_MAX
+    assert min(too_many) >= RETRY_AFTER_SECONDS_MAX / 2 - STEP
+    assert len(set(too_many)) > RETRY_AFTER_SECONDS_MAX / 2 / STEP / 2
+
+
+def test_a_trouble_that_has_passed_is_forgotten() -> None:
+    clock = Clock()
+    pushback = Pushback(clock)
+    for _ in range(10_000):
+        pushback.tell()
+    clock.now += RETRY_AFTER_SECONDS_MAX
+    assert pushback.tell() == pytest.approx(RETRY_AFTER_SECONDS_MIN, abs=STEP)
+
+
+def test_few_different_waits_are_told_so_that_answers_can_be_kept() -> None:
+    pushback = Pushback(Clock())
+    told = {pushback.tell() for _ in range(10_000)}
+    assert len(told) <= RETRY_AFTER_SECONDS_MAX / STEP

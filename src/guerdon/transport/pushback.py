@@ -1,8 +1,8 @@
 """How long callers who may try again are told to wait.
 
-A shed call costs about half of one that is served. So the more callers there are for what the
-process gets done, the longer they are sent away: their retries stay a small part of its work, and
-those who are served keep their pace.
+A shed call costs about half of one that is served, and a thousand that come back at the same moment
+keep everybody waiting. So each caller is given a time of its own to come back at: one after the
+other, at a rate that takes a small part of what the process gets done.
 """
 
 import random
@@ -13,46 +13,40 @@ from guerdon.limits import (
     RETRIES_SHARE_MAX,
     RETRY_AFTER_SECONDS_MAX,
     RETRY_AFTER_SECONDS_MIN,
-    RETRY_AFTER_SPREAD,
     RETRY_AFTER_STEP_SECONDS,
-    RETRY_WINDOW_SECONDS,
+    RETRY_RATE_SECONDS,
 )
-
-# What the wait may at most be multiplied with after a window, and divided by.
-CHANGE_MAX = 2.0
 
 
 class Pushback:
-    """One for a process; `clock` is monotonic, in seconds.
-
-    The wait follows from the calls of the last window: when as many come back as were told to, at
-    most RETRIES_SHARE_MAX of the answered ones do, or RETRIES_PER_SECOND_MIN.
-    """
+    """One for a process; `clock` is monotonic, in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._seconds = RETRY_AFTER_SECONDS_MIN
-        self._window_began = clock()
-        self._told = 0
+        self._retries_per_second = RETRIES_PER_SECOND_MIN
+        self._rated_at = clock()
+        self._last_return = 0.0
         self.answered = 0
         """Calls that got a definite answer; whoever answers them counts here."""
 
     def tell(self) -> float:
-        """Seconds that one more caller shall wait: a multiple of RETRY_AFTER_STEP_SECONDS, spread
-        so that those who were sent away together do not come back together."""
+        """Seconds that one more caller shall wait: a multiple of RETRY_AFTER_STEP_SECONDS."""
         now = self._clock()
-        window_seconds = now - self._window_began
-        if window_seconds >= RETRY_WINDOW_SECONDS:
-            self._adapt(window_seconds)
-            self._window_began, self._told, self.answered = now, 0, 0
-        self._told += 1
-        seconds = self._seconds * random.uniform(1.0, RETRY_AFTER_SPREAD)
+        if now - self._rated_at >= RETRY_RATE_SECONDS:
+            self._rate(now)
+        soonest, latest = now + RETRY_AFTER_SECONDS_MIN, now + RETRY_AFTER_SECONDS_MAX
+        self._last_return = max(soonest, self._last_return + 1 / self._retries_per_second)
+        seconds = self._last_return - now
+        if self._last_return > latest:
+            # More than fit: they share the later half of the time with those who have a place.
+            self._last_return = latest
+            seconds = random.uniform(RETRY_AFTER_SECONDS_MAX / 2, RETRY_AFTER_SECONDS_MAX)
         return round(seconds / RETRY_AFTER_STEP_SECONDS) * RETRY_AFTER_STEP_SECONDS
 
-    def _adapt(self, window_seconds: float) -> None:
-        retries_wanted = max(
-            RETRIES_SHARE_MAX * self.answered, RETRIES_PER_SECOND_MIN * window_seconds
+    def _rate(self, now: float) -> None:
+        """The rate of retries that there is room for, by the calls answered since the last look."""
+        answered_per_second = self.answered / (now - self._rated_at)
+        self._retries_per_second = max(
+            RETRIES_SHARE_MAX * answered_per_second, RETRIES_PER_SECOND_MIN
         )
-        change = min(max(self._told / retries_wanted, 1 / CHANGE_MAX), CHANGE_MAX)
-        seconds = self._seconds * change
-        self._seconds = min(max(seconds, RETRY_AFTER_SECONDS_MIN), RETRY_AFTER_SECONDS_MAX)
+        self._rated_at, self.answered = now, 0
