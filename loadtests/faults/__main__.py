@@ -13,15 +13,25 @@ import traceback
 from contextlib import ExitStack
 from pathlib import Path
 
+import asyncpg
 import msgspec
 from rich.console import Console
 
 from guerdon.embedded.temporary import temporary_folder
+from loadtests.faults.bugs.build import build
+from loadtests.faults.bugs.catalogue import BUGS
+from loadtests.faults.failpoints import FAILPOINTS_VARIABLE, install_waiting_redeem
 from loadtests.faults.intents import read_told
 from loadtests.faults.keep import dump, keep, restored
 from loadtests.faults.page import write_page
 from loadtests.faults.print import Progress, print_report, print_schedule
-from loadtests.faults.record import LOGS_FOLDER, RunRecord, history_files, load_record
+from loadtests.faults.record import (
+    LOGS_FOLDER,
+    POINTS_FOLDER,
+    RunRecord,
+    history_files,
+    load_record,
+)
 from loadtests.faults.report import RunReport
 from loadtests.faults.run import run_lab
 from loadtests.faults.schedule import Schedule
@@ -57,11 +67,11 @@ def main() -> int:
             report = asyncio.run(break_and_judge(tier, schedule, folder, arguments))
         except BaseException:
             traceback.print_exc()
-            return keep_failed(folder, seed, FAILED)
+            return keep_failed(folder, seed, FAILED, arguments.keep)
         write_html(report, arguments.html)
         code = exit_code(report)
         if code != HELD:
-            return keep_failed(folder, seed, code)
+            return keep_failed(folder, seed, code, arguments.keep)
         if arguments.keep is not None:
             console.print(f"Kept in {keep(folder, arguments.keep)}.", soft_wrap=True)
         return HELD
@@ -73,7 +83,9 @@ def parse_arguments() -> argparse.Namespace:
     length.add_argument("--quick", action="store_true", help="every fault once or so (the default)")
     length.add_argument("--nightly", action="store_true", help="an hour of every fault")
     length.add_argument("--kills", type=int, metavar="N", help="N kill -9 of servers and more")
+    length.add_argument("--seconds", type=float, metavar="N", help="N seconds of random faults")
     length.add_argument("--replay", type=Path, metavar="FOLDER", help="judge a kept run again")
+    parser.add_argument("--bug", choices=sorted(BUGS), default="", help="servers with this bug")
     parser.add_argument("--seed", type=int, help="the same schedule again")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep a good run as well")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page")
@@ -90,6 +102,8 @@ def plan_of(arguments: argparse.Namespace, seed: int) -> tuple[Tier, Schedule]:
         tier = kills_tier(arguments.kills)
         return tier, kills_schedule(tier, arguments.kills, seed)
     tier = NIGHTLY if arguments.nightly else QUICK
+    if arguments.seconds is not None:
+        tier = Tier(f"{arguments.seconds:g} seconds", arguments.seconds, QUICK.attempts_per_second)
     return tier, schedule_of(tier, seed)
 
 
@@ -99,8 +113,9 @@ async def break_and_judge(
     """The whole run; the database is dumped before anything is judged."""
     with Progress(console) as progress:
         progress.tell("starting Postgres, Redis and servers", 0.0)
-        plan = SitePlan(servers=(ServerPlan(),) * SERVERS, tenants=TENANTS)
-        async with open_site(folder / LOGS_FOLDER, plan) as site:
+        async with open_site(folder / LOGS_FOLDER, site_plan(folder, arguments.bug)) as site:
+            if not arguments.bug:
+                await make_reachable(site.database_url)
             record = await run_lab(
                 site,
                 site.api_keys,
@@ -108,6 +123,7 @@ async def break_and_judge(
                 schedule,
                 folder,
                 progress.tell,
+                bug=arguments.bug,
                 attempts_per_second=tier.attempts_per_second,
             )
             progress.tell("dumping the database", 0.9)
@@ -116,6 +132,27 @@ async def break_and_judge(
             report = await asyncio.to_thread(judged, record, folder, site.database_url)
     print_report(console, report)
     return report
+
+
+def site_plan(folder: Path, bug: str) -> SitePlan:
+    """Servers that look at the run's failpoints, of a copy of the source: with the bug if one is
+    named, and in any case out of reach of whoever edits the source meanwhile."""
+    points = folder / POINTS_FOLDER
+    points.mkdir()
+    server = ServerPlan(
+        source=build(BUGS.get(bug), folder / BUILD_FOLDER),
+        variables={FAILPOINTS_VARIABLE: str(points)},
+    )
+    return SitePlan(servers=(server,) * SERVERS, tenants=TENANTS)
+
+
+async def make_reachable(database_url: str) -> None:
+    """K3 is inside the locking function, which must wait there when it is told to."""
+    owner = await asyncpg.connect(database_url)
+    try:
+        await install_waiting_redeem(owner)
+    finally:
+        await owner.close()
 
 
 def judged(record: RunRecord, folder: Path, database_url: str) -> RunReport:
@@ -152,8 +189,8 @@ def write_html(report: RunReport, file: Path | None) -> None:
     console.print(f"The report is in {file}.", soft_wrap=True)
 
 
-def keep_failed(folder: Path, seed: int, code: int) -> int:
-    kept = keep(folder, KEPT_RUNS / f"seed-{seed}-{folder.name[-6:]}")
+def keep_failed(folder: Path, seed: int, code: int, wanted: Path | None) -> int:
+    kept = keep(folder, wanted or KEPT_RUNS / f"seed-{seed}-{folder.name[-6:]}")
     console.print(
         f"History, logs and dump are in {kept}: ./dev faults --replay {kept}",
         style="red",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from guerdon.embedded import temporary_postgres
 from guerdon.embedded.binaries import find_postgres
-from loadtests.faults.record import DUMP_FILE
+from loadtests.faults.record import BUILD_FOLDER, DUMP_FILE, POINTS_FOLDER
 
 # Seconds for a dump or its reading: a million redemptions take a fraction of it.
 DUMP_SECONDS_MAX = 300.0
@@ -48,5 +48,5 @@ def keep(folder: Path, target: Path) -> Path:
     if target.exists():
         raise FileExistsError(f"{target} exists: name another folder, or remove it first")
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(folder, target)
+    shutil.copytree(folder, target, ignore=shutil.ignore_patterns(POINTS_FOLDER, BUILD_FOLDER))
     return target

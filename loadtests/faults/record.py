@@ -17,6 +17,8 @@ from loadtests.faults.wares import Ware
 from loadtests.history import Edit, Goal
 
 RECORD_FILE, HISTORY_FOLDER, DUMP_FILE, LOGS_FOLDER = "run.json", "history", "dump.sql", "logs"
+# Where the servers look for what to do at their failpoints, and what they are made from: not kept.
+POINTS_FOLDER, BUILD_FOLDER = "failpoints", "build"
 
 
 class CounterPair(msgspec.Struct, frozen=True):

@@ -25,7 +25,14 @@ from loadtests.faults.faults import apply
 from loadtests.faults.intents import IntentLog, read_told
 from loadtests.faults.market import open_market
 from loadtests.faults.observe import Watch, observe, until_idle
-from loadtests.faults.record import HISTORY_FOLDER, RunRecord, history_files
+from loadtests.faults.points import POINT_FAULTS, apply_point
+from loadtests.faults.record import (
+    HISTORY_FOLDER,
+    LOGS_FOLDER,
+    POINTS_FOLDER,
+    RunRecord,
+    history_files,
+)
 from loadtests.faults.report import FaultMark, Phase
 from loadtests.faults.schedule import KILL_CLIENTS, Schedule, Step
 from loadtests.faults.settle import Settler, finish_offers, open_requests
@@ -63,7 +70,7 @@ class ClientProcess:
             seed=f"{self._order.seed}-{name}",
             history_file=str(self._folder / HISTORY_FOLDER / name),
         )
-        with (self._folder / "logs" / f"{name}.log").open("wb") as log:
+        with (self._folder / LOGS_FOLDER / f"{name}.log").open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -157,23 +164,20 @@ class Run:
         admins = Admins(self._site.addresses, self._keys, self.record.wares)
         for client in self._clients:
             await client.start()
+        editing = asyncio.create_task(admins.work(chance))
         try:
-            editing = asyncio.create_task(admins.work(chance))
-            with self._watching() as watch:
+            with Watch(self._site).running() as watch:
                 await self._break_things(schedule, began_at)
             self.record.observed.worker_megabytes = watch.worker_megabytes
+        finally:
             editing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await editing
-        finally:
             for client in self._clients:
                 await client.end()
             await admins.close()
         self.record.edits += admins.edits
         self._note_phase("faults", began_at)
-
-    def _watching(self) -> "contextlib.AbstractContextManager[Watch]":
-        return Watch(self._site).running()
 
     async def _break_things(self, schedule: Schedule, began_at: float) -> None:
         telling = asyncio.create_task(self._tell_progress(schedule, began_at))
@@ -193,6 +197,12 @@ class Run:
             await client.kill()
             await client.start()
             mark = FaultMark("clients", KILL_CLIENTS, at)
+        elif step.injection.fault in POINT_FAULTS:
+            points = self._folder / POINTS_FOLDER
+            reached = await apply_point(self._site, points, step.injection, self.record.began_at)
+            if reached is None:
+                return
+            mark = reached
         else:
             mark = await apply(self._site, step.injection, self.record.began_at)
         self.record.marks.append(mark)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from loadtests.faults.faults import CATALOGUE, Injection, draw
+from loadtests.faults.points import POINT_FAULTS, draw_point
 
 # What is done by `--kills N`: so many of each for each kill of a server.
 KILLS = {"kill_server": 1.0, "kill_postgres": 1 / 5, "kill_redis": 1 / 5, "flush_redis": 1 / 2}
@@ -43,16 +44,17 @@ class Schedule(msgspec.Struct, frozen=True):
 def random_schedule(
     seed: int, seconds: float, servers: int, pause_seconds: tuple[float, float]
 ) -> Schedule:
-    """Every fault of the catalogue in a shuffled order, again and again until the time is over."""
+    """Every fault of the catalogue and every failpoint in a shuffled order, again and again until
+    the time is over."""
     chance = random.Random(seed)
     steps: list[Step] = []
     deck: list[str] = []
     at = chance.uniform(*pause_seconds)
     while at < seconds:
         if not deck:
-            deck = sorted(CATALOGUE)
+            deck = sorted((*CATALOGUE, *POINT_FAULTS))
             chance.shuffle(deck)
-        steps.append(Step(at, draw(deck.pop(), chance, servers)))
+        steps.append(Step(at, draw_any(deck.pop(), chance, servers)))
         at += chance.uniform(*pause_seconds)
     return Schedule(seed, seconds, servers, tuple(steps))
 
@@ -70,6 +72,10 @@ def counted_schedule(
         for place, name in enumerate(names)
     ]
     return Schedule(seed, seconds, servers, tuple(steps))
+
+
+def draw_any(fault: str, chance: random.Random, servers: int) -> Injection:
+    return draw_point(fault, chance) if fault in POINT_FAULTS else draw(fault, chance, servers)
 
 
 def shortened(injection: Injection) -> Injection:

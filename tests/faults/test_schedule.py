@@ -3,6 +3,7 @@
 import msgspec
 
 from loadtests.faults.faults import CATALOGUE
+from loadtests.faults.points import POINT_FAULTS
 from loadtests.faults.schedule import KILL_CLIENTS, Schedule, kill_counts
 from loadtests.faults.tiers import QUICK, kills_schedule, kills_tier, schedule_of
 from loadtests.faults.wares import Demand, Kind, Ware
@@ -16,7 +17,8 @@ def test_a_seed_repeats_the_schedule() -> None:
 
 def test_the_quick_run_does_every_fault() -> None:
     for seed in range(20):
-        assert set(schedule_of(QUICK, seed).counts()) == {*CATALOGUE, KILL_CLIENTS}
+        every = {*CATALOGUE, *POINT_FAULTS, KILL_CLIENTS}
+        assert set(schedule_of(QUICK, seed).counts()) == every
 
 
 def test_counted_kills_are_as_many_as_asked_for() -> None:
