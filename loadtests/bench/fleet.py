@@ -32,7 +32,7 @@ IN_FLIGHT = 256
 # stands still makes calls late.
 OPEN_IN_FLIGHT_MAX = 4_096
 # Seconds before a round counts: queues and batches find their size.
-WARM_UP_SECONDS = 0.7
+WARM_UP_SECONDS = 0.5
 # Seconds between an order and the start of its round.
 HEAD_START_SECONDS = 0.05
 # Seconds a round of a number of calls may take.
@@ -90,9 +90,15 @@ class Fleet:
         self._ask(orders.Keep(target.name, ports), orders.Connected)
         return {worker: len(of_worker) for worker, of_worker in kept.items()}
 
-    def closed_loop(self, name: str, seconds: float, in_flight: int = IN_FLIGHT) -> Measured:
+    def closed_loop(
+        self,
+        name: str,
+        seconds: float,
+        in_flight: int = IN_FLIGHT,
+        warm_up_seconds: float = WARM_UP_SECONDS,
+    ) -> Measured:
         """As fast as the answers come: each call that ends makes room for another."""
-        counts_from, counts_until = counted_time(seconds)
+        counts_from, counts_until = counted_time(seconds, warm_up_seconds)
         return self._measure(orders.ClosedLoop(name, in_flight, counts_from, counts_until))
 
     def open_loop(
@@ -101,9 +107,10 @@ class Fleet:
         seconds: float,
         calls_per_second: float,
         in_flight_max: int = OPEN_IN_FLIGHT_MAX,
+        warm_up_seconds: float = WARM_UP_SECONDS,
     ) -> Measured:
         """At a rate, whatever comes back: latencies as customers have them."""
-        times = counted_time(seconds)
+        times = counted_time(seconds, warm_up_seconds)
         return self._measure(orders.OpenLoop(name, calls_per_second, *times, in_flight_max))
 
     def send(self, name: str, calls: int, in_flight: int = IN_FLIGHT) -> dict[str, int]:
@@ -199,9 +206,9 @@ def by_name(result: orders.RoundResult) -> dict[str, int]:
     return {CODES[code].name: sum(calls) for code, calls in result.calls_by_second.items()}
 
 
-def counted_time(seconds: float) -> tuple[float, float]:
+def counted_time(seconds: float, warm_up_seconds: float = WARM_UP_SECONDS) -> tuple[float, float]:
     """From when until when the calls of a round count that is ordered now."""
-    counts_from = time.monotonic() + HEAD_START_SECONDS + WARM_UP_SECONDS
+    counts_from = time.monotonic() + HEAD_START_SECONDS + warm_up_seconds
     return counts_from, counts_from + seconds
 
 
