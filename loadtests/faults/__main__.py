@@ -26,6 +26,7 @@ from loadtests.faults.keep import dump, keep, restored
 from loadtests.faults.page import write_page
 from loadtests.faults.print import Progress, print_report, print_schedule
 from loadtests.faults.record import (
+    BUILD_FOLDER,
     LOGS_FOLDER,
     POINTS_FOLDER,
     RunRecord,
