@@ -157,6 +157,11 @@ LOW_STOCK_PIECES = 10
 DRAIN_SECONDS_MAX = 15.0
 # Seconds on top before the supervisor kills a worker that does not end by itself.
 WORKER_END_SECONDS_MAX = 5.0
+# Seconds in which a worker that serves must be heard of, by a report after each proof that it can
+# write or cannot; and looks of so long in a row without one before it is replaced. A debugger may
+# stop it for a moment, and a dependency that hangs is no silence.
+WORKER_SILENT_LOOK_SECONDS = 5.0
+WORKER_SILENT_LOOKS_MAX = 4
 # Seconds a worker may take from its start until it serves, before it is replaced.
 WORKER_START_SECONDS_MAX = 60.0
 # Seconds before a worker that ended is started again: doubled with each failure, between these.

@@ -61,12 +61,14 @@ class Server:
         match = re.search(rf"^{re.escape(name)} ([0-9.e+-]+)$", self.get("/metrics")[1], re.M)
         return float(match[1]) if match else None
 
-    async def until(self, holds: Callable[[], object], what: str) -> None:
+    async def until(
+        self, holds: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS
+    ) -> None:
         """Waits for something that another process does; fails with the log when it does not."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + seconds
         while not await asyncio.to_thread(holds):
             text = self.log.read_text()
-            assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_SECONDS} s\n{text}"
+            assert time.monotonic() < deadline, f"{what}: not within {seconds} s\n{text}"
             await asyncio.sleep(POLL_SECONDS)
 
     async def until_serving(self) -> None:

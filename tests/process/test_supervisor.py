@@ -9,12 +9,16 @@ import grpc
 import psutil
 from grpc_health.v1 import health_pb2
 
+from guerdon.limits import WORKER_SILENT_LOOK_SECONDS, WORKER_SILENT_LOOKS_MAX
 from guerdon.serving.messages import ExitCode
-from tests.process.servers import Server, environment, serving, started
+from guerdon.serving.supervisor import METRICS_FOLDER_VARIABLE
+from tests.process.servers import PATIENCE_SECONDS, Server, environment, serving, started
 from tests.support.databases import DatabaseFactory
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+# Until a frozen worker is given up, and a new one is there.
+FROZEN_SECONDS_MAX = WORKER_SILENT_LOOKS_MAX * WORKER_SILENT_LOOK_SECONDS + PATIENCE_SECONDS
 
 
 async def ask_health(address: str) -> int:
@@ -73,6 +77,60 @@ async def test_a_killed_supervisor_takes_its_workers_along_and_leaves_the_port(
                 lambda: not psutil.wait_procs(workers, timeout=0)[1], "the old workers end"
             )
             assert await ask_health(second.address) == SERVING
+
+
+async def test_a_killed_supervisors_metrics_go_at_the_next_start(
+    tmp_path: Path, database_url: str
+) -> None:
+    env = environment(database_url, TMPDIR=str(tmp_path))
+    async with serving(tmp_path, env) as server, serving(tmp_path, env) as living:
+        (left,) = metrics_folders_of(server)
+        (kept,) = metrics_folders_of(living)
+        server.process.kill()
+        await server.ended()
+        for folder in (left, kept):
+            # Older than any that is just being made.
+            os.utime(folder, (0, 0))
+        async with serving(tmp_path, env) as third:
+            assert not left.exists()
+            assert kept.exists()
+            assert living.metric("guerdon_worker_restarts_total") == 0
+            (own,) = metrics_folders_of(third)
+            await third.stop()
+            assert not own.exists()
+
+
+def metrics_folders_of(server: Server) -> set[Path]:
+    """Where its workers keep their metrics."""
+    return {Path(psutil.Process(pid).environ()[METRICS_FOLDER_VARIABLE]) for pid in pids(server)}
+
+
+async def test_a_frozen_worker_is_replaced(tmp_path: Path, database_url: str) -> None:
+    async with serving(tmp_path, environment(database_url), "--workers", "2") as server:
+        before = pids(server)
+        frozen = psutil.Process(min(before))
+        frozen.suspend()
+        await server.until(
+            lambda: len(pids(server) - before) == 1, "a new worker", FROZEN_SECONDS_MAX
+        )
+        assert not frozen.is_running()
+        assert before - {frozen.pid} <= pids(server)
+        await server.until(
+            lambda: server.metric('guerdon_workers{state="writable"}') == 2, "both can write"
+        )
+
+
+async def test_a_worker_that_was_stopped_for_a_moment_is_kept(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with serving(tmp_path, environment(database_url)) as server:
+        before = pids(server)
+        stopped = psutil.Process(min(before))
+        stopped.suspend()
+        await server.until(lambda: server.get("/readyz")[0] == 503, "it is missed")
+        stopped.resume()
+        await server.until(lambda: server.get("/readyz")[0] == 200, "it is back")
+        assert pids(server) == before
 
 
 async def test_a_second_server_cannot_share_the_port(tmp_path: Path, database_url: str) -> None:

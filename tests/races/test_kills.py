@@ -142,7 +142,9 @@ async def freeze_a_worker(site: MortalSite, _store: Store, progress: Progress) -
         await progress.until(lambda load: load.settled >= settled + ATTEMPTS // 10)
         await progress.until(lambda load: load.indefinite >= INDEFINITE_MIN)
     finally:
-        os.kill(frozen, signal.SIGCONT)
+        # The supervisor gives up one that stands still for too long.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(frozen, signal.SIGCONT)
 
 
 async def kill_the_server(site: MortalSite, store: Store, progress: Progress) -> None:

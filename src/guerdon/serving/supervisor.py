@@ -6,9 +6,8 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -23,6 +22,8 @@ from guerdon.limits import (
     WORKER_MESSAGE_BYTES_MAX,
     WORKER_RESTART_SECONDS_MAX,
     WORKER_RESTART_SECONDS_MIN,
+    WORKER_SILENT_LOOK_SECONDS,
+    WORKER_SILENT_LOOKS_MAX,
     WORKER_START_SECONDS_MAX,
     WORKER_STEADY_SECONDS,
 )
@@ -37,6 +38,7 @@ from guerdon.serving.messages import (
     encode,
 )
 from guerdon.serving.metrics_export import exported_metrics
+from guerdon.serving.metrics_folder import metrics_folder
 from guerdon.serving.monitor import monitor
 from guerdon.telemetry import LOG_ERROR, LOG_WORKER
 
@@ -60,7 +62,7 @@ async def supervise(settings: Settings, when_serving: Callable[[Serving], None])
     board = Board()
     registry = CollectorRegistry()
     registry.register(board)
-    with _metrics_folder() as folder:
+    with metrics_folder() as folder:
         path = str(folder)
         MultiProcessCollector(registry, path=path)  # type: ignore[no-untyped-call]  # No types.
         with (
@@ -75,13 +77,6 @@ async def supervise(settings: Settings, when_serving: Callable[[Serving], None])
                 held = settings.model_copy(update={"port": port})
                 supervisor = Supervisor(held, board, folder)
                 await supervisor.run(lambda: when_serving(serving))
-
-
-@contextlib.contextmanager
-def _metrics_folder() -> Iterator[Path]:
-    """Fresh for each start: files of an earlier one would be counted again."""
-    with tempfile.TemporaryDirectory(prefix="guerdon-metrics-") as folder:
-        yield Path(folder)
 
 
 class Supervisor:
@@ -154,6 +149,8 @@ class WorkerProcess:
         self._board = board
         self._metrics_folder = metrics_folder
         self._serves = asyncio.Event()
+        self._heard = asyncio.Event()
+        self._drains = False
         self.problem = ""
 
     async def run(
@@ -170,6 +167,7 @@ class WorkerProcess:
         tasks = [
             asyncio.create_task(self._read(reader, when_serving)),
             asyncio.create_task(self._end_when(process, stop, kill)),
+            asyncio.create_task(self._kill_when_silent(process)),
         ]
         try:
             code = await process.wait()
@@ -206,11 +204,36 @@ class WorkerProcess:
         with contextlib.suppress(ConnectionError):
             while line := await reader.readline():
                 report = decode_report(line)
+                self._heard.set()
+                self._drains = report.phase is Phase.DRAINING
                 self._board.heard(self._index, report)
                 self.problem = report.problem
                 if report.phase is Phase.SERVING and report.writable:
                     self._serves.set()
                     when_serving()
+
+    async def _kill_when_silent(self, process: asyncio.subprocess.Process) -> None:
+        """A worker that serves tells so every few seconds; one that does not is frozen.
+
+        It is given several looks in a row, so that a supervisor that stood still itself, as with
+        the whole machine, hears what was said meanwhile before it judges.
+        """
+        await self._serves.wait()
+        silent_looks = 0
+        while silent_looks < WORKER_SILENT_LOOKS_MAX:
+            self._heard.clear()
+            try:
+                await asyncio.wait_for(self._heard.wait(), WORKER_SILENT_LOOK_SECONDS)
+            except TimeoutError:
+                silent_looks += 1
+            else:
+                silent_looks = 0
+            if self._drains:
+                return
+        self.problem = f"silent for {WORKER_SILENT_LOOKS_MAX * WORKER_SILENT_LOOK_SECONDS:.0f} s"
+        with contextlib.suppress(ProcessLookupError):
+            # It does not listen to anything less; its connections end with it.
+            process.kill()
 
     async def _end_when(
         self, process: asyncio.subprocess.Process, stop: asyncio.Event, kill: asyncio.Event
