@@ -59,3 +59,14 @@ def test_what_postgres_quotes_of_a_row_is_left_out(capsys: pytest.CaptureFixture
     for line in found:
         assert "duplicate key" in line["exception"]
         assert CUSTOMER not in json.dumps(line)
+
+
+def test_a_call_that_ended_before_its_answer_is_no_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs(LogFormat.JSON, "info")
+    core = logging.getLogger("grpc._cython.cygrpc")
+    core.error("ExecuteBatchError raised in core by servicer method [/a.B/C]")
+    core.error("Unexpected [KeyError] raised by servicer method [/a.B/C]")
+    (line,) = lines(capsys)
+    assert line["event"].startswith("Unexpected")

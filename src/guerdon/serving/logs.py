@@ -13,6 +13,9 @@ from guerdon.telemetry import LOG_FIELDS_WITHHELD, LOG_TRACE_ID, LOG_WORKER, cur
 # What Postgres adds to an error's text; both may quote the values of a row.
 ROW_QUOTING_LINES = ("DETAIL:", "HINT:")
 WITHHELD = "[withheld]"
+# What gRPC calls an error, and is none: the caller's deadline had passed when the answer was ready.
+CORE_LOGGER = "grpc._cython.cygrpc"
+ENDED_CALL = "ExecuteBatchError raised in core by servicer method"
 
 
 def configure_logs(form: LogFormat, level: str, worker: int | None = None) -> None:
@@ -47,6 +50,7 @@ def configure_logs(form: LogFormat, level: str, worker: int | None = None) -> No
     # Drivers tell at INFO what is of interest only to their makers.
     for chatty in ("asyncio", "grpc", "opentelemetry"):
         logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
+    logging.getLogger(CORE_LOGGER).addFilter(is_not_of_an_ended_call)
 
 
 def _console() -> list[Processor]:
@@ -63,6 +67,11 @@ class _Worker:
         if self._worker is not None:
             event[LOG_WORKER] = self._worker
         return event
+
+
+def is_not_of_an_ended_call(record: logging.LogRecord) -> bool:
+    """For the core's logger: callers who gave up are counted in the metrics, like all calls."""
+    return not record.getMessage().startswith(ENDED_CALL)
 
 
 def add_trace_id(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
