@@ -170,11 +170,11 @@ class TestCatalogue:
         self, shelf: RedisOfferShelf, database: Database, known_tenant: TenantId
     ) -> None:
         first = make_catalogue(database, shelf=shelf)
-        listed = await first.listed_offers(known_tenant)
+        listed = await first.automatic_offers(known_tenant)
         await first.shelved()
         reader = NoOffersReader(database)
         second = make_catalogue(database, shelf=shelf, reader=reader)
-        again = await second.listed_offers(known_tenant)
+        again = await second.automatic_offers(known_tenant)
         assert {offer.offer_id: offer for offer in again} == {
             offer.offer_id: offer for offer in listed
         }
@@ -189,7 +189,7 @@ class TestCatalogue:
         owner: asyncpg.Connection,
     ) -> None:
         first = make_catalogue(database, shelf=shelf)
-        offers = await first.listed_offers(known_tenant)
+        offers = await first.automatic_offers(known_tenant)
         await first.shelved()
         # Behind the caches' back: nobody told Redis.
         store = PostgresOffers(database)
@@ -204,7 +204,7 @@ class TestCatalogue:
             edited = msgspec.structs.replace(record.draft, offer=offer)
             await store.replace(edited, current=record, changed_by="a")
         second = make_catalogue(database, shelf=shelf)
-        listed = {offer.offer_id: offer for offer in await second.listed_offers(known_tenant)}
+        listed = {offer.offer_id: offer for offer in await second.automatic_offers(known_tenant)}
         assert paused.draft.offer.offer_id not in listed
         assert listed[changed.draft.offer.offer_id].priority == -1
         reference = OfferReference(offer_id=paused.draft.offer.offer_id)

@@ -82,11 +82,6 @@ async def test_live_offers_are_read_once_and_then_found_without_postgres(
     assert await catalogue.offer(tenant_id, by_code(" sAVE50 ")) == coded.draft.offer
     calls = list(reader.calls)
     assert await catalogue.offer(tenant_id, by_id(plain.draft.offer.offer_id)) == plain.draft.offer
-    listed = await catalogue.listed_offers(tenant_id)
-    assert {offer.offer_id for offer in listed} == {
-        coded.draft.offer.offer_id,
-        plain.draft.offer.offer_id,
-    }
     assert await catalogue.automatic_offers(tenant_id) == (plain.draft.offer,)
     assert (await catalogue.tenant(tenant_id)).currency == "NGN"
     assert reader.calls == calls == ["live", "offers"]
@@ -145,7 +140,7 @@ async def test_nothing_is_used_past_its_age_without_being_read_again(
     assert after is not None
     assert after.status is OfferStatus.PAUSED
     assert await catalogue.offer(tenant_id, nobody) is not None
-    assert [offer.offer_id for offer in await catalogue.listed_offers(tenant_id)] == [
+    assert [offer.offer_id for offer in await catalogue.automatic_offers(tenant_id)] == [
         nobody.offer_id
     ]
 
@@ -186,11 +181,11 @@ async def test_an_offer_that_was_forgotten_for_nothing_is_listed_again_after_a_c
     catalogue: Catalogue, store: PostgresOffers, clock: Clock, tenant_id: TenantId
 ) -> None:
     live = await store.create(draft(tenant_id), "a")
-    await catalogue.listed_offers(tenant_id)
+    await catalogue.automatic_offers(tenant_id)
     catalogue.apply(told(live.draft.offer, 99))
     clock.seconds += CATALOGUE_AGE_SECONDS_MAX
     await catalogue.tenant(tenant_id)
-    assert await catalogue.listed_offers(tenant_id) == (live.draft.offer,)
+    assert await catalogue.automatic_offers(tenant_id) == (live.draft.offer,)
 
 
 async def test_a_change_that_is_told_is_read_at_the_next_use(
@@ -216,13 +211,13 @@ async def test_a_new_offer_that_is_told_is_listed_and_a_paused_one_is_not(
     catalogue: Catalogue, store: PostgresOffers, tenant_id: TenantId
 ) -> None:
     first = await store.create(draft(tenant_id), "a")
-    assert len(await catalogue.listed_offers(tenant_id)) == 1
+    assert len(await catalogue.automatic_offers(tenant_id)) == 1
     second = await store.create(draft(tenant_id), "a")
     catalogue.apply(told(second.draft.offer, 1))
     assert len(await catalogue.automatic_offers(tenant_id)) == 2
     await pause(store, first)
     catalogue.apply(told(first.draft.offer, 2))
-    assert await catalogue.listed_offers(tenant_id) == (second.draft.offer,)
+    assert await catalogue.automatic_offers(tenant_id) == (second.draft.offer,)
 
 
 async def test_a_read_that_began_before_a_change_is_not_kept_over_it(
@@ -240,7 +235,7 @@ async def test_a_read_that_began_before_a_change_is_not_kept_over_it(
     found = await catalogue.offer(tenant_id, by_id(offer.offer_id))
     assert found is not None
     assert found.version == 2
-    assert await catalogue.listed_offers(tenant_id) == ()
+    assert await catalogue.automatic_offers(tenant_id) == ()
 
 
 async def test_a_stale_version_is_read_anew_once_for_all_who_saw_it(
@@ -279,11 +274,11 @@ async def test_after_missed_changes_everything_is_compared_before_it_is_used(
 ) -> None:
     kept = await store.create(draft(tenant_id), "a")
     gone = await store.create(draft(tenant_id), "a")
-    await catalogue.listed_offers(tenant_id)
+    await catalogue.automatic_offers(tenant_id)
     await pause(store, gone)
     reader.calls.clear()
     catalogue.forget_all()
-    assert await catalogue.listed_offers(tenant_id) == (kept.draft.offer,)
+    assert await catalogue.automatic_offers(tenant_id) == (kept.draft.offer,)
     # What did not change was not read again: the stamps told.
     assert reader.calls == ["live", "offers"]
 
@@ -369,4 +364,4 @@ async def test_what_another_tenant_has_is_unknown(
     mine = await insert_tenant(shared_owner)
     assert await catalogue.offer(mine, by_id(theirs.draft.offer.offer_id)) is None
     assert await catalogue.offer(mine, by_code("theirs")) is None
-    assert await catalogue.listed_offers(mine) == ()
+    assert await catalogue.automatic_offers(mine) == ()

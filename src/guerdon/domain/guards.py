@@ -97,11 +97,6 @@ def rank_candidates(
     return sorted(candidates, key=_rank)
 
 
-def best_offer(candidates: Sequence[Candidate]) -> Candidate | None:
-    """The best of candidates in any order; None when there are none."""
-    return min(candidates, key=_rank, default=None)
-
-
 def stock_notice(product: Product, quantity: int) -> StockNotice | None:
     """What a quote tells of the product's stock for so many pieces; None: enough, or not known."""
     stock = product.stock_quantity

@@ -32,9 +32,6 @@ class OfferCatalogue(Protocol):
     async def automatic_offers(self, tenant_id: TenantId) -> Sequence[Offer]:
         """The tenant's scheduled and active offers that apply without being named, in no order."""
 
-    async def listed_offers(self, tenant_id: TenantId) -> Sequence[Offer]:
-        """The tenant's scheduled and active offers, in no order."""
-
     async def product(self, tenant_id: TenantId, product_id: ProductId) -> Product:
         """The product's facts; an unknown product has facts_version 0 and no kind."""
 

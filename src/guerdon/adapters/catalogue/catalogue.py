@@ -87,9 +87,6 @@ class Catalogue:
     async def automatic_offers(self, tenant_id: TenantId) -> Sequence[Offer]:
         return (await self._whole(tenant_id)).automatic
 
-    async def listed_offers(self, tenant_id: TenantId) -> Sequence[Offer]:
-        return (await self._whole(tenant_id)).listed
-
     async def product(self, tenant_id: TenantId, product_id: ProductId) -> Product:
         copy = self._fresh(tenant_id) or await self._checked(tenant_id)
         product = copy.product(product_id, self._clock())

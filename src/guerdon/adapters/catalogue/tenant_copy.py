@@ -43,7 +43,6 @@ class TenantCopy:
         self._live: dict[OfferId, Held] = {}
         self._codes: dict[str, Held] = {}
         self._changed: dict[OfferId, int] = {}
-        self._listed: tuple[Offer, ...] | None = None
         self._automatic: tuple[Offer, ...] | None = None
         self._others: Recent[OfferId, Offer] = Recent(CATALOGUE_MISSES_MAX)
         self._other_codes: Recent[str, Offer] = Recent(CATALOGUE_MISSES_MAX)
@@ -64,17 +63,12 @@ class TenantCopy:
         return None if held is None else held.offer
 
     @property
-    def listed(self) -> Sequence[Offer]:
-        """The scheduled and active offers that are held."""
-        if self._listed is None:
-            self._listed = tuple(held.offer for held in self._live.values())
-        return self._listed
-
-    @property
     def automatic(self) -> Sequence[Offer]:
-        """Those of them that apply without being named."""
+        """The scheduled and active offers that are held and apply without being named."""
         if self._automatic is None:
-            self._automatic = tuple(offer for offer in self.listed if offer.applies_by_itself)
+            self._automatic = tuple(
+                held.offer for held in self._live.values() if held.offer.applies_by_itself
+            )
         return self._automatic
 
     @property
@@ -232,7 +226,7 @@ class TenantCopy:
         self._live[held.offer.offer_id] = held
         if held.offer.code_normalised is not None:
             self._codes[held.offer.code_normalised] = held
-        self._listed = self._automatic = None
+        self._automatic = None
 
     def _remove(self, offer_id: OfferId) -> None:
         held = self._live.pop(offer_id, None)
@@ -241,4 +235,4 @@ class TenantCopy:
         code = held.offer.code_normalised
         if code is not None and self._codes.get(code) is held:
             del self._codes[code]
-        self._listed = self._automatic = None
+        self._automatic = None
