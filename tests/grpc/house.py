@@ -78,9 +78,15 @@ class Tenant:
     async def call_with_trailers(self, method: str, **fields: Any) -> tuple[Any, dict[str, Any]]:
         path = PATHS[method]
         request = json_format.ParseDict(fields, GetMessageClass(METHODS[path].input_type)())
-        send: Any = self.channel.unary_unary(path)
-        call = send(request.SerializeToString(), metadata=(("x-api-key", self.key),), timeout=10)
-        raw = await call
+        metadata = (("x-api-key", self.key),)
+        if METHODS[path].client_streaming:
+            stream: Any = self.channel.stream_stream(path)
+            call = stream([request.SerializeToString()], metadata=metadata, timeout=10)
+            raw = await call.read()
+        else:
+            send: Any = self.channel.unary_unary(path)
+            call = send(request.SerializeToString(), metadata=metadata, timeout=10)
+            raw = await call
         trailers = dict(await call.trailing_metadata() or ())
         return GetMessageClass(METHODS[path].output_type).FromString(raw), trailers
 
