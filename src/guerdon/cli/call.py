@@ -17,12 +17,11 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # No t
 from grpc_status import rpc_status
 from uuid_utils.compat import uuid7
 
-from guerdon.cli.console import errors, output
+from guerdon.cli.console import EXIT_USAGE, errors, output
 from guerdon.cli.methods import MethodUnknown, all_methods, find_method, path_of, short_name
 from guerdon.cli.state import read_demo_access
 from guerdon.limits import DEADLINE_SECONDS_DEFAULT
 
-EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 69
 # Other answers of the server: 100 and the number of the status, as in 105 for NOT_FOUND.
 EXIT_STATUS_BASE = 100
