@@ -7,6 +7,8 @@ not; 2 wrong usage; 3 the run met too little to prove anything; 4 the lab itself
 
 import argparse
 import asyncio
+import os
+import platform
 import random
 import sys
 import traceback
@@ -17,6 +19,7 @@ import asyncpg
 import msgspec
 from rich.console import Console
 
+from guerdon.embedded.binaries import find_postgres
 from guerdon.embedded.temporary import temporary_folder
 from loadtests.faults.bugs.build import build
 from loadtests.faults.bugs.catalogue import BUGS
@@ -24,7 +27,6 @@ from loadtests.faults.failpoints import FAILPOINTS_VARIABLE, install_waiting_red
 from loadtests.faults.intents import read_told
 from loadtests.faults.keep import dump, keep, restored
 from loadtests.faults.page import write_page
-from loadtests.faults.print import Progress, print_report, print_schedule
 from loadtests.faults.record import (
     BUILD_FOLDER,
     LOGS_FOLDER,
@@ -37,6 +39,7 @@ from loadtests.faults.report import RunReport
 from loadtests.faults.run import run_lab
 from loadtests.faults.schedule import Schedule
 from loadtests.faults.site import ServerPlan, SitePlan, open_site
+from loadtests.faults.terminal import Progress, print_report, print_schedule
 from loadtests.faults.tiers import (
     NIGHTLY,
     QUICK,
@@ -50,6 +53,7 @@ from loadtests.faults.tiers import (
 from loadtests.faults.verdict import judge
 
 HELD, BROKEN, USAGE, VACUOUS, FAILED = 0, 1, 2, 3, 4
+COMMAND = "./dev faults"
 KEPT_RUNS = Path(".dev") / "faults"
 
 console = Console(highlight=False)
@@ -64,18 +68,19 @@ def main() -> int:
     print_schedule(console, tier.name, schedule)
     with temporary_folder() as folder:
         (folder / LOGS_FOLDER).mkdir()
+        kept = arguments.keep or KEPT_RUNS / f"seed-{seed}-{folder.name[-6:]}"
         try:
             report = asyncio.run(break_and_judge(tier, schedule, folder, arguments))
         except BaseException:
             traceback.print_exc()
-            return keep_failed(folder, seed, FAILED, arguments.keep)
-        write_html(report, arguments.html)
+            keep_and_tell(folder, kept)
+            return FAILED
         code = exit_code(report)
-        if code != HELD:
-            return keep_failed(folder, seed, code, arguments.keep)
-        if arguments.keep is not None:
-            console.print(f"Kept in {keep(folder, arguments.keep)}.", soft_wrap=True)
-        return HELD
+        if code != HELD or arguments.keep is not None:
+            keep_and_tell(folder, kept)
+            report = msgspec.structs.replace(report, replay_command=f"{COMMAND} --replay {kept}")
+        write_html(report, arguments.html)
+        return code
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -104,7 +109,7 @@ def plan_of(arguments: argparse.Namespace, seed: int) -> tuple[Tier, Schedule]:
         return tier, kills_schedule(tier, arguments.kills, seed)
     tier = NIGHTLY if arguments.nightly else QUICK
     if arguments.seconds is not None:
-        tier = Tier(f"{arguments.seconds:g} seconds", arguments.seconds, QUICK.attempts_per_second)
+        tier = Tier(f"seconds {arguments.seconds:g}", arguments.seconds, QUICK.attempts_per_second)
     return tier, schedule_of(tier, seed)
 
 
@@ -132,7 +137,19 @@ async def break_and_judge(
             progress.tell("checking the invariants", 0.95)
             report = await asyncio.to_thread(judged, record, folder, site.database_url)
     print_report(console, report)
-    return report
+    length = f"--kills {arguments.kills}" if arguments.kills else f"--{tier.name}"
+    repeat = f"{COMMAND} {length} --seed {schedule.seed}"
+    return msgspec.structs.replace(report, repeat_command=repeat, machine=machine())
+
+
+def machine() -> dict[str, str]:
+    """What the run's figures depend on."""
+    return {
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.release()}",
+        "Python": platform.python_version(),
+        "Postgres": str(find_postgres().major),
+    }
 
 
 def site_plan(folder: Path, bug: str) -> SitePlan:
@@ -190,14 +207,12 @@ def write_html(report: RunReport, file: Path | None) -> None:
     console.print(f"The report is in {file}.", soft_wrap=True)
 
 
-def keep_failed(folder: Path, seed: int, code: int, wanted: Path | None) -> int:
-    kept = keep(folder, wanted or KEPT_RUNS / f"seed-{seed}-{folder.name[-6:]}")
+def keep_and_tell(folder: Path, target: Path) -> None:
+    keep(folder, target)
     console.print(
-        f"History, logs and dump are in {kept}: ./dev faults --replay {kept}",
-        style="red",
+        f"History, logs and dump are in {target}. Judge them again: {COMMAND} --replay {target}",
         soft_wrap=True,
     )
-    return code
 
 
 if __name__ == "__main__":

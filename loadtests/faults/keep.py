@@ -26,16 +26,15 @@ def dump(database_url: str, folder: Path) -> None:
 def restored(folder: Path) -> Iterator[str]:
     """The URL of a temporary Postgres that holds the dump of a kept run."""
     with temporary_postgres() as url:
-        # The application's role is not needed to read, so what is granted to it is left out.
-        run_tool(
-            "pg_restore",
-            "--no-owner",
-            "--no-privileges",
-            "--exit-on-error",
-            f"--dbname={url}",
-            str(folder / DUMP_FILE),
-        )
+        read_dump(url, folder)
         yield url
+
+
+def read_dump(database_url: str, folder: Path) -> None:
+    """Into a database without the schema. Raises CalledProcessError."""
+    # The application's role is not needed to read, so what is granted to it is left out.
+    options = ["--no-owner", "--no-privileges", "--exit-on-error"]
+    run_tool("pg_restore", *options, f"--dbname={database_url}", str(folder / DUMP_FILE))
 
 
 def run_tool(name: str, *arguments: str, out: object = None) -> None:

@@ -274,9 +274,11 @@ async def run_lab(
         bug=bug,
     )
     run = Run(site, api_keys, record, folder, tell)
-    await run.open_market()
-    await run.under_faults(attempts_per_second)
-    await run.settle()
-    await run.observe()
-    record.save(folder)
+    try:
+        await run.open_market()
+        await run.under_faults(attempts_per_second)
+        await run.settle()
+        await run.observe()
+    finally:
+        record.save(folder)
     return record

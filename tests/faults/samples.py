@@ -15,21 +15,21 @@ class Scribe:
         self.path = path
         self.tenant_id = tenant_id
         self.offer_id = offer_id
-        self._log = IntentLog(path)
+        self.log = IntentLog(path)
 
     def intent(self, customer_id: UUID | None = None) -> Intent:
         intent = Intent(
             new_id(), self.tenant_id, self.offer_id, customer_id or new_id(), other_quantity=3
         )
-        self._log.write(intent)
+        self.log.write(intent)
         return intent
 
     def sent(self, intent: Intent, at: float, method: Method = Method.REDEEM) -> int:
-        number = self._log.next_number()
-        self._log.write(Sending(number, intent.request_id, method, at))
+        number = self.log.next_number()
+        self.log.write(Sending(number, intent.request_id, method, at))
         return number
 
     def heard(self, number: int, answer: Answer) -> None:
-        self._log.write(
+        self.log.write(
             Hearing(number, answer.answered_at, answer.code, answer.body, answer.replayed)
         )

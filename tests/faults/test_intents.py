@@ -101,7 +101,7 @@ def test_an_intent_may_be_written_again_by_the_settling(tmp_path: Path) -> None:
     intent = scribe.intent()
     scribe.sent(intent, 1.0)
     settling = Scribe(tmp_path / "settling", scribe.tenant_id, scribe.offer_id)
-    settling._log.write(intent)
+    settling.log.write(intent)
     settling.heard(settling.sent(intent, 5.0), Answer(5.0, 6.0, OK))
     told = read_told([scribe.path, settling.path])
     assert [answer.sent_at for answer in told.attempts[intent.request_id].answers] == [1.0, 5.0]
