@@ -237,15 +237,20 @@ class Connection:
     def __init__(self, when_gone: "Callable[[Connection], None]") -> None:
         self._when_gone = when_gone
         self._is_dead = False
-        self.is_half_open = False
+        self._reset_end: End | None = None
         upstream, downstream = Pipe(self), Pipe(self)
         self.pipes = {Direction.UPSTREAM: upstream, Direction.DOWNSTREAM: downstream}
         self.caller = End(self, incoming=upstream, outgoing=downstream)
         self.server = End(self, incoming=downstream, outgoing=upstream)
 
+    @property
+    def is_half_open(self) -> bool:
+        """Whether one end was reset and the other does not know."""
+        return self._reset_end is not None
+
     def opened(self, end: End) -> None:
-        """A connection that ended while it was made ends now."""
-        if self._is_dead:
+        """An end that was reset while it was made is reset now."""
+        if self._is_dead or end is self._reset_end:
             end.reset()
 
     def finished(self) -> None:
@@ -268,8 +273,8 @@ class Connection:
     def reset(self, direction: Direction | None) -> None:
         """See Link.reset."""
         if direction is not None:
-            self.is_half_open = True
-            self.pipes[direction].target.reset()
+            self._reset_end = self.pipes[direction].target
+            self._reset_end.reset()
             return
         self._is_dead = True
         self.caller.reset()

@@ -52,6 +52,7 @@ class Node:
         self.logs: list[Path] = []
         """One for each start, the last one the present one's."""
         self._thaws: list[subprocess.Popen[bytes]] = []
+        self._keeper: subprocess.Popen[bytes] | None = None
         self.start()
 
     @property
@@ -74,8 +75,7 @@ class Node:
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        self.thaw()
-        stop_keeper(self._keeper)
+        self.end()
         wait_until_all(family, is_gone, DEATH_SECONDS_MAX, "is there after it was killed")
 
     def start(self) -> None:
@@ -85,24 +85,27 @@ class Node:
 
     def launch(self) -> None:
         """The same without waiting for its answer, for what needs others to become ready."""
+        # Of a server that died by itself.
+        self._dismiss_keeper()
         order = self._make_order(self.port)
         log = order.log.with_stem(f"{order.log.stem}-{len(self.logs) + 1}")
         self._order = replace(order, log=log)
         self.logs.append(log)
-        self._keeper = start_keeper(self._order)
+        keeper = self._keeper = start_keeper(self._order)
         deadline = time.monotonic() + KEEPER_SECONDS_MAX
-        while not self._processes() and self._keeper.poll() is None:
+        while not self._processes() and keeper.poll() is None:
             if time.monotonic() > deadline:
-                stop_keeper(self._keeper)
+                self._dismiss_keeper()
                 raise EmbeddedServerError(f"{order.name} was not started in time; see {log}")
             time.sleep(POLL_SECONDS)
 
     def wait_until_ready(self) -> None:
         """After launch. Raises EmbeddedServerError, with the end of its log."""
+        assert self._keeper is not None, "launch comes first"
         try:
             wait_until_ready(self._order, self._keeper, partial(self._is_ready, self.port))
         except BaseException:
-            stop_keeper(self._keeper)
+            self._dismiss_keeper()
             raise
 
     def freeze(self, pids: Sequence[int] | None = None) -> None:
@@ -124,7 +127,12 @@ class Node:
     def end(self) -> None:
         """Stop it if it runs."""
         self.thaw()
-        stop_keeper(self._keeper)
+        self._dismiss_keeper()
+
+    def _dismiss_keeper(self) -> None:
+        if self._keeper is not None:
+            stop_keeper(self._keeper)
+            self._keeper = None
 
     def _stop(self, processes: Sequence[psutil.Process]) -> None:
         command = ["sh", "-c", THAW, "thaw", *(str(process.pid) for process in processes)]
@@ -145,7 +153,7 @@ class Node:
 
     def _processes(self) -> list[psutil.Process]:
         """The server's own first, then its descendants."""
-        if self._keeper.poll() is not None:
+        if self._keeper is None or self._keeper.poll() is not None:
             return []
         try:
             servers = psutil.Process(self._keeper.pid).children()
