@@ -191,7 +191,7 @@ def test_the_fault_page_holds_every_figure_of_the_run(tmp_path: Path) -> None:
 
 
 def replaced(**changes: Any) -> report.RunReport:
-    return msgspec.structs.replace(fault_run(), **changes)
+    return msgspec.structs.replace(fault_run(seconds=20, faults=6), **changes)
 
 
 VIOLATED = report.Invariant("I6", "an OK exists", 9, 7, examples=("request 1 is gone",))
