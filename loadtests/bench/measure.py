@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from loadtests.bench.fleet import Fleet, Measured
 from loadtests.bench.memory import worker_memory
 from loadtests.bench.orders import Target
-from loadtests.bench.plan import LOADS, Phase, Plan, round_seconds
+from loadtests.bench.plan import LOADS, Phase, Plan
 from loadtests.bench.results import WorkerMemory
 from loadtests.bench.rows import KINDS
 from loadtests.bench.stage import SCARCE_TOTAL_LIMIT, Stage
@@ -41,12 +41,13 @@ def measure(
         session.say("selling out")
         fleet.send("refusal", SCARCE_TOTAL_LIMIT * SCARCE_DEMAND, plan.in_flight)
         course = Course(fleet, plan, session)
-        rounds = course.phase(plan.main)
+        # While there is nothing in the main database yet.
+        rounds = course.phase(plan.full)
+        memory = worker_memory(stage.full.access.port)
+        rounds |= course.phase(plan.main)
         saturation = statistics.median(good_per_second("hot", one) for one in rounds["hot"])
         loads = {percent: course.load(percent, saturation) for percent in LOADS}
         rounds |= course.phase(plan.batch)
-        rounds |= course.phase(plan.full)
-        memory = worker_memory(stage.full.access.port)
         timeline = course.row("fresh", plan.timeline_seconds)
     return Measurements(rounds, saturation, loads, timeline, memory)
 
@@ -102,14 +103,18 @@ class Course:
         self._session.say(row)
         items = KINDS[row].items_per_call
         calls = self._plan.in_flight if items == 1 else self._plan.batch_calls(items)
-        measured = self._fleet.closed_loop(row, seconds, calls)
-        self._session.passed(round_seconds(seconds))
+        warm_up_seconds = self._plan.warm_up_seconds
+        measured = self._fleet.closed_loop(row, seconds, calls, warm_up_seconds)
+        self._session.passed(self._plan.round_seconds(seconds))
         return measured
 
     def load(self, percent: int, saturation: float) -> Measured:
         """One open-loop round of the hot offer."""
         self._session.say(f"hot at {percent} %")
         pace = max(1.0, saturation * percent / 100)
-        measured = self._fleet.open_loop("hot", self._plan.load_seconds, pace)
-        self._session.passed(round_seconds(self._plan.load_seconds))
+        seconds = self._plan.load_seconds
+        measured = self._fleet.open_loop(
+            "hot", seconds, pace, warm_up_seconds=self._plan.warm_up_seconds
+        )
+        self._session.passed(self._plan.round_seconds(seconds))
         return measured

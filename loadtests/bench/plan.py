@@ -11,7 +11,7 @@ from loadtests.bench.fleet import CONNECTIONS, HEAD_START_SECONDS, IN_FLIGHT, WA
 
 WORKERS = 2
 CUSTOMERS = 10_000
-# Offers that the row `spread` draws from, beside the hot one.
+# Offers that the rows `spread` and `cold` draw from.
 SPREAD_OFFERS = 1_000
 # Offers of the full database, the hot one included.
 FULL_OFFERS = 10_000
@@ -21,7 +21,7 @@ BATCH_ITEMS = 100
 # Smaller batches than that, and calls in flight of batches: enough that no worker ever waits, and
 # less than the servers would shed.
 BATCH_SIZES = (1, 4, 16, 64)
-BATCH_CALLS_MIN = 12
+BATCH_CALLS_MIN = 8
 # Percent of saturation.
 LOADS = (50, 70, 90)
 # Parts of the timeline, of which the first and the last are compared.
@@ -63,14 +63,19 @@ class Plan:
     workers: int = WORKERS
     connections: int = CONNECTIONS
     in_flight: int = IN_FLIGHT
+    warm_up_seconds: float = WARM_UP_SECONDS
 
     @property
     def measuring_seconds(self) -> float:
         """Of all rounds with what comes before each."""
         phases = (self.main, self.full, self.batch)
-        rounds = sum(phase.rounds * round_seconds(phase.seconds) for phase in phases)
-        loads = len(LOADS) * round_seconds(self.load_seconds)
-        return rounds + loads + round_seconds(self.timeline_seconds)
+        rounds = sum(phase.rounds * self.round_seconds(phase.seconds) for phase in phases)
+        loads = len(LOADS) * self.round_seconds(self.load_seconds)
+        return rounds + loads + self.round_seconds(self.timeline_seconds)
+
+    def round_seconds(self, seconds: float) -> float:
+        """What a round takes by the clock."""
+        return HEAD_START_SECONDS + self.warm_up_seconds + seconds
 
     @property
     def timeline_seconds(self) -> float:
@@ -79,11 +84,6 @@ class Plan:
     def batch_calls(self, items: int) -> int:
         """Calls in flight when each carries so many items."""
         return max(BATCH_CALLS_MIN, self.in_flight // items)
-
-
-def round_seconds(seconds: float) -> float:
-    """What a round takes by the clock."""
-    return seconds + WARM_UP_SECONDS + HEAD_START_SECONDS
 
 
 def batch_row(items: int) -> str:
@@ -95,13 +95,13 @@ def plan_of(quick: bool, turns: int | None = None, seconds: float | None = None)
     """Three minutes with everything around it, or twenty. `turns` and `seconds` replace those of
     every phase, for a look at the benchmark itself."""
     batches = tuple(batch_row(items) for items in BATCH_SIZES)
-    usual = (4, 1.2) if quick else (12, 3.5)
+    usual = (4, 1.2) if quick else (10, 3.5)
     turns, seconds = turns or usual[0], seconds or usual[1]
     return Plan(
         quick=quick,
         main=Phase(MAIN_ROWS, turns, seconds),
         full=Phase(FULL_ROWS, turns, seconds),
         window_seconds=min(seconds, 3.0) if quick else 60.0,
-        load_seconds=3 * seconds if quick else 6 * seconds,
+        load_seconds=3 * seconds if quick else 5 * seconds,
         batch=Phase(batches, 1 if quick else 3, seconds),
     )

@@ -29,6 +29,11 @@ def print_audits(audited: Audited, console: Console) -> None:
         else:
             console.print(f"Database '{site.name}':")
             print_report(site.report, console)
+    if audited.asked_again:
+        console.print(
+            f"{audited.asked_again:,} requests had no definite answer under load and were asked "
+            "again after it."
+        )
 
 
 def print_document(document: Document, console: Console) -> None:

@@ -153,6 +153,9 @@ class Audit(msgspec.Struct, frozen=True):
     passed: bool
     redemptions: int
     databases: list[DatabaseAudit]
+    asked_again: int = 0
+    """Requests without a definite answer under load, as those that were shed: all were asked again
+    when it was over."""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,9 +26,9 @@ ROWS: dict[str, RowKind] = {
     "check": RowKind("CheckEligibility"),
     "quote": RowKind("Quote"),
     "batch": RowKind("RedeemBatch of 100, one hot offer", items_per_call=BATCH_ITEMS),
-    "empty": RowKind("Redeem of one hot offer where nothing was"),
+    "empty": RowKind("Redeem of one hot offer, before anything else"),
     "full": RowKind("Redeem of one hot offer among 10,000, after 1 million redemptions"),
-    "cold": RowKind("Redeem, over 10,000 offers, after 1 million redemptions"),
+    "cold": RowKind("Redeem, over 1,000 of 10,000 offers, after 1 million redemptions"),
     "fresh": RowKind("Redeem of one hot offer, from an empty, freshly migrated database on"),
 }
 BATCH_ROWS: dict[str, RowKind] = {

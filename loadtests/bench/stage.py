@@ -48,14 +48,13 @@ class Site(msgspec.Struct, frozen=True):
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """`main` serves most rows, with the offer that sells out; `full` holds the fill, `empty` and
-    `fresh` begin with nothing. Rivals by name with their ports; processes by component."""
+    """`main` serves most rows, with the offer that sells out; `full` holds the fill, and `fresh`
+    begins with nothing. Rivals by name with their ports; processes by component."""
 
     customers: list[UUID]
     main: Site
     scarce: UUID
     full: Site
-    empty: Site
     fresh: Site
     rivals: dict[str, int]
     redis_url: str
@@ -63,7 +62,7 @@ class Stage(msgspec.Struct, frozen=True):
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        return self.main, self.full, self.empty, self.fresh
+        return self.main, self.full, self.fresh
 
 
 @contextmanager
@@ -77,8 +76,8 @@ def stage_of(plan: Plan, console: Console) -> Iterator[Stage]:
         full, filling = builder.begin_full(customers)
         main = builder.site("main", builder.database_url, plan.spread_offers - 1)
         scarce = builder.fill_main(main, customers)
-        empty, fresh = (builder.site(name, builder.another()) for name in ("empty", "fresh"))
-        for site in (full, empty, fresh):
+        fresh = builder.site("fresh", builder.another())
+        for site in (full, fresh):
             asyncio.run(copy_facts(builder.database_url, site.access.database_url, main.tenant_id))
         rivals = builder.rivals(main, customers)
         status.update("Filling a database with a million redemptions ...")
@@ -88,9 +87,7 @@ def stage_of(plan: Plan, console: Console) -> Iterator[Stage]:
             "redis": listeners_of(builder.redis_url),
         }
         status.stop()
-        yield Stage(
-            customers, main, scarce, full, empty, fresh, rivals, builder.redis_url, processes
-        )
+        yield Stage(customers, main, scarce, full, fresh, rivals, builder.redis_url, processes)
 
 
 class Builder:

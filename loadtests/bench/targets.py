@@ -30,15 +30,26 @@ from loadtests.bench.rows import BATCH_ROWS, KINDS
 from loadtests.bench.stage import Site, Stage
 
 LINE = Line(quantity=1, unit_price_minor=UNIT_PRICE_MINOR)
-REDEEM_MESSAGE = RedeemRequest(
-    request_id=REQUEST_ID, offer_id=OFFER_ID, customer_id=CUSTOMER_ID, line=LINE, currency=CURRENCY
-)
 CHECK_MESSAGE = CheckEligibilityRequest(
     offer_id=OFFER_ID, customer_id=CUSTOMER_ID, line=LINE, currency=CURRENCY
 )
 QUOTE_MESSAGE = QuoteRequest(
     offer_id=OFFER_ID, customer_id=CUSTOMER_ID, line=LINE, currency=CURRENCY
 )
+
+
+def redeem_message(request_id: object, offer_id: object, customer_id: object) -> RedeemRequest:
+    """A Redeem of one piece by the ids."""
+    return RedeemRequest(
+        request_id=str(request_id),
+        offer_id=str(offer_id),
+        customer_id=str(customer_id),
+        line=LINE,
+        currency=CURRENCY,
+    )
+
+
+REDEEM_MESSAGE = redeem_message(REQUEST_ID, OFFER_ID, CUSTOMER_ID)
 
 
 class Surprise(Exception):
@@ -64,8 +75,10 @@ def targets_of(stage: Stage) -> dict[str, Target]:
         target(stage, "check", main, CHECK_ELIGIBILITY, CHECK_MESSAGE, hot),
         target(stage, "quote", main, QUOTE, QUOTE_MESSAGE, hot),
         target(stage, "full", stage.full, REDEEM, REDEEM_MESSAGE, [stage.full.hot]),
-        target(stage, "cold", stage.full, REDEEM, REDEEM_MESSAGE, stage.full.offers),
-        target(stage, "empty", stage.empty, REDEEM, REDEEM_MESSAGE, [stage.empty.hot]),
+        target(
+            stage, "cold", stage.full, REDEEM, REDEEM_MESSAGE, stage.full.others[: len(main.offers)]
+        ),
+        target(stage, "empty", main, REDEEM, REDEEM_MESSAGE, hot),
         target(stage, "fresh", stage.fresh, REDEEM, REDEEM_MESSAGE, [stage.fresh.hot]),
     ]
     return {made.name: made for made in targets}

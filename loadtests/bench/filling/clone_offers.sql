@@ -1,4 +1,4 @@
--- Copies of one offer under new ids, in every table that says something of it.
+-- Copies of one offer under new ids. It lists nothing but rules and translations: no targets, no audience.
 --
 -- Parameters: $1 the tenant; $2 the offer to copy, which has one version and no redemptions; $3 the ids.
 -- Each copy's code is its own: the copied one with the id's end in its place.
