@@ -43,6 +43,7 @@ declare
   v_ages          boolean;
   v_listed        uuid[];
   v_any           uuid[];
+  v_pass_any      boolean[];
   v_known         boolean[];
   v_created_days  date[];
   v_offers        uuid[];
@@ -54,7 +55,13 @@ declare
   v_required      bigint[];
   v_windows       integer[];
   v_problems      text[];
-  v_pair          record;
+  v_refused       bigint[];
+  v_tested_pairs  bigint[];
+  v_tested_rules  integer[];
+  v_actuals       bigint[];
+  v_passes        boolean[];
+  v_pair          integer;
+  v_passed        boolean[];
 begin
   perform set_config('guerdon.tenant_id', p_tenant::text, true);
 
@@ -73,12 +80,14 @@ begin
   where d.offer_id is not null;
 
   select
-    array_agg(q.offer_id), array_agg(q.rules), array_agg(q.rule_key), array_agg(q.rule_type),
+    array_agg(q.offer_id), array_agg(q.rules), array_agg(q.offer_id = any (v_any)),
+    array_agg(q.rule_key), array_agg(q.rule_type),
     array_agg(q.measure), array_agg(q.operator_id::uuid),
     array_agg(case when q.problem is null then q.required::bigint end),
     array_agg(q.window_days::integer), array_agg(q.problem)
   into
-    v_offers, v_rules, v_keys, v_types,
+    v_offers, v_rules, v_pass_any,
+    v_keys, v_types,
     v_measures, v_operators,
     v_required, v_windows, v_problems
   from (
@@ -159,107 +168,120 @@ begin
   ) as c on true;
 
   if cardinality(v_listed) > 0 then
-    for v_pair in
-      select p.n
-      from unnest(p_offers, p_customers, p_verdicts) with ordinality as p (offer_id, customer_id, verdict, n)
-      where p.verdict = 0
-        and p.customer_id is not null
-        and p.offer_id = any (v_listed)
-        and (
-          select true from guerdon.offer_allowed_customers a
-          where a.tenant_id = p_tenant and a.offer_id = p.offer_id and a.customer_id = p.customer_id
-        ) is null
-        and (
-          select true from guerdon.customer_roles h
-          where h.tenant_id = p_tenant and h.customer_id = p.customer_id and (
-            select true from guerdon.offer_allowed_roles a
-            where a.tenant_id = p_tenant and a.offer_id = p.offer_id and a.role_name = h.role_name
-          )
-          limit 1
-        ) is null
-    loop
-      p_verdicts[v_pair.n] := 41;
+    select array_agg(p.n)
+    into v_refused
+    from unnest(p_offers, p_customers, p_verdicts) with ordinality as p (offer_id, customer_id, verdict, n)
+    where p.verdict = 0
+      and p.customer_id is not null
+      and p.offer_id = any (v_listed)
+      and (
+        select true from guerdon.offer_allowed_customers a
+        where a.tenant_id = p_tenant and a.offer_id = p.offer_id and a.customer_id = p.customer_id
+      ) is null
+      and (
+        select true from guerdon.customer_roles h
+        where h.tenant_id = p_tenant and h.customer_id = p.customer_id and (
+          select true from guerdon.offer_allowed_roles a
+          where a.tenant_id = p_tenant and a.offer_id = p.offer_id and a.role_name = h.role_name
+        )
+        limit 1
+      ) is null;
+    foreach v_pair in array coalesce(v_refused, '{}') loop
+      p_verdicts[v_pair] := 41;
     end loop;
   end if;
 
-  if p_explain then
-    p_explanations := array_fill('[]'::jsonb, array[cardinality(p_customers)]);
-  end if;
   if v_offers is null then
+    if p_explain then
+      p_explanations := array_fill('[]'::jsonb, array[cardinality(p_customers)]);
+    end if;
     return;
   end if;
 
-  for v_pair in
-    select
-      p.n,
-      case when p.offer_id = any (v_any) then bool_or(j.passed) else bool_and(j.passed) end as passed,
-      jsonb_agg(jsonb_build_object(
-        'rule_key', v_keys[k.rule], 'rule_type', v_types[k.rule], 'passed', j.passed,
-        'unit', case
-          when v_measures[k.rule] is null then ''
-          when v_measures[k.rule] = 'spent' then 'minor_units'
-          when v_measures[k.rule] in ('topups', 'transactions') then v_measures[k.rule]
-          else 'days'
-        end,
-        'required', v_required[k.rule], 'actual', f.actual,
-        'problem', case when f.actual is null then coalesce(v_problems[k.rule], case
-          when v_today is null then 'the tenant is not known'
-          when not p.known then 'the customer is not known'
-          when v_measures[k.rule] = 'account_age' then 'the customer''s creation time is not known'
-          else format('no activity of the customer is known in the last %s days', c_days_max)
-        end) end
-      ) order by k.rule) filter (where p_explain) as explanation
-    from unnest(p_offers, p_customers, p_verdicts, v_known, v_created_days) with ordinality
-      as p (offer_id, customer_id, verdict, known, created_day, n)
-    cross join lateral (select array_position(v_offers, p.offer_id) as first offset 0) as o
-    cross join lateral (select generate_series(o.first, o.first + v_rules[o.first] - 1) as rule) as k
-    cross join lateral (
-      select case
-        when v_problems[k.rule] is not null or v_today is null or not p.known then null
-        when v_measures[k.rule] = 'account_age' then v_today - p.created_day
-        when v_measures[k.rule] = 'last_active' then (
-          select v_today - max(d.day) + 1
-          from guerdon.customer_activity_daily d
-          where d.tenant_id = p_tenant and d.customer_id = p.customer_id
-            and d.operator_id = c_all_operators and d.day > v_today - c_days_max
-            and (d.transactions > 0 or d.reported))
-        when v_measures[k.rule] = 'active_days' then (
-          select count(*)
-          from guerdon.customer_activity_daily d
-          where d.tenant_id = p_tenant and d.customer_id = p.customer_id
-            and d.operator_id = c_all_operators and d.day > v_today - v_windows[k.rule]
-            and (d.transactions > 0 or d.reported))
-        when v_windows[k.rule] is null then coalesce((
-          select case v_measures[k.rule]
-            when 'topups' then s.topups when 'transactions' then s.transactions else s.spent_minor end
-          from guerdon.customer_stats s
-          where s.tenant_id = p_tenant and s.customer_id = p.customer_id
-            and s.operator_id = v_operators[k.rule]), 0)
-        else (
-          -- least() passes over a null: without the coalesce an empty window would be the largest.
-          select least(
-            coalesce(sum(case v_measures[k.rule] when 'topups' then d.topups else d.spent_minor end), 0),
-            9223372036854775807)::bigint
-          from guerdon.customer_activity_daily d
-          where d.tenant_id = p_tenant and d.customer_id = p.customer_id
-            and d.operator_id = v_operators[k.rule] and d.day > v_today - v_windows[k.rule])
-      end as actual
-      offset 0
-    ) as f
-    cross join lateral (
-      select coalesce(case when v_measures[k.rule] in ('account_age', 'last_active')
-        then f.actual <= v_required[k.rule] else f.actual >= v_required[k.rule] end, false) as passed
-    ) as j
-    where p.customer_id is not null and (p_explain or p.verdict = 0)
-    group by p.n, p.offer_id
-  loop
-    if not v_pair.passed and p_verdicts[v_pair.n] = 0 then
-      p_verdicts[v_pair.n] := 42;
-    end if;
-    if p_explain then
-      p_explanations[v_pair.n] := v_pair.explanation;
+  -- What each rule finds of each pair.
+  select
+    array_agg(p.n), array_agg(k.rule), array_agg(f.actual),
+    array_agg(coalesce(case when v_measures[k.rule] in ('account_age', 'last_active')
+      then f.actual <= v_required[k.rule] else f.actual >= v_required[k.rule] end, false))
+  into v_tested_pairs, v_tested_rules, v_actuals, v_passes
+  from unnest(p_offers, p_customers, p_verdicts, v_known, v_created_days) with ordinality
+    as p (offer_id, customer_id, verdict, known, created_day, n)
+  cross join lateral (select array_position(v_offers, p.offer_id) as first offset 0) as o
+  cross join lateral (select generate_series(o.first, o.first + v_rules[o.first] - 1)::integer as rule) as k
+  cross join lateral (
+    select case
+      when v_problems[k.rule] is not null or v_today is null or not p.known then null
+      when v_measures[k.rule] = 'account_age' then v_today - p.created_day
+      when v_measures[k.rule] = 'last_active' then (
+        select v_today - max(d.day) + 1
+        from guerdon.customer_activity_daily d
+        where d.tenant_id = p_tenant and d.customer_id = p.customer_id
+          and d.operator_id = c_all_operators and d.day > v_today - c_days_max
+          and (d.transactions > 0 or d.reported))
+      when v_measures[k.rule] = 'active_days' then (
+        select count(*)
+        from guerdon.customer_activity_daily d
+        where d.tenant_id = p_tenant and d.customer_id = p.customer_id
+          and d.operator_id = c_all_operators and d.day > v_today - v_windows[k.rule]
+          and (d.transactions > 0 or d.reported))
+      when v_windows[k.rule] is null then coalesce((
+        select case v_measures[k.rule]
+          when 'topups' then s.topups when 'transactions' then s.transactions else s.spent_minor end
+        from guerdon.customer_stats s
+        where s.tenant_id = p_tenant and s.customer_id = p.customer_id
+          and s.operator_id = v_operators[k.rule]), 0)
+      else (
+        -- least() passes over a null: without the coalesce an empty window would be the largest.
+        select least(
+          coalesce(sum(case v_measures[k.rule] when 'topups' then d.topups else d.spent_minor end), 0),
+          9223372036854775807)::bigint
+        from guerdon.customer_activity_daily d
+        where d.tenant_id = p_tenant and d.customer_id = p.customer_id
+          and d.operator_id = v_operators[k.rule] and d.day > v_today - v_windows[k.rule])
+    end as actual
+    offset 0
+  ) as f
+  where p.customer_id is not null and (p_explain or p.verdict = 0);
+
+  for i in 1 .. coalesce(cardinality(v_passes), 0) loop
+    v_pair := v_tested_pairs[i];
+    v_passed[v_pair] := case
+      when v_passed[v_pair] is null then v_passes[i]
+      when v_pass_any[v_tested_rules[i]] then v_passed[v_pair] or v_passes[i]
+      else v_passed[v_pair] and v_passes[i]
+    end;
+  end loop;
+  for i in 1 .. coalesce(array_upper(v_passed, 1), 0) loop
+    if p_verdicts[i] = 0 and not v_passed[i] then
+      p_verdicts[i] := 42;
     end if;
   end loop;
+
+  if p_explain then
+    select array_agg(coalesce(e.rules, '[]') order by p.n)
+    into p_explanations
+    from unnest(p_customers) with ordinality as p (customer_id, n)
+    left join (
+      select t.pair, jsonb_agg(jsonb_build_object(
+        'rule_key', v_keys[t.rule], 'rule_type', v_types[t.rule], 'passed', t.passed,
+        'unit', case
+          when v_measures[t.rule] is null then ''
+          when v_measures[t.rule] = 'spent' then 'minor_units'
+          when v_measures[t.rule] in ('topups', 'transactions') then v_measures[t.rule]
+          else 'days'
+        end,
+        'required', v_required[t.rule], 'actual', t.actual,
+        'problem', case when t.actual is null then coalesce(v_problems[t.rule], case
+          when v_today is null then 'the tenant is not known'
+          when not v_known[t.pair] then 'the customer is not known'
+          when v_measures[t.rule] = 'account_age' then 'the customer''s creation time is not known'
+          else format('no activity of the customer is known in the last %s days', c_days_max)
+        end) end
+      ) order by t.rule) as rules
+      from unnest(v_tested_pairs, v_tested_rules, v_actuals, v_passes) as t (pair, rule, actual, passed)
+      group by t.pair
+    ) as e on e.pair = p.n;
+  end if;
 end
 $_$;
 
@@ -891,7 +913,8 @@ declare
   v_items         integer := cardinality(p_request_ids);
   v_granted       integer := 0;
   v_written       integer;
-  v_known         record;
+  v_known         bigint[];
+  v_known_outcomes smallint[];
   v_statuses      text[];
   v_starts        timestamptz[];
   v_ends          timestamptz[];
@@ -949,23 +972,19 @@ begin
   o_sequences := array_fill(null::bigint, array[v_items]);
   o_customer_uses := array_fill(null::integer, array[v_items]);
 
-  for v_known in
-    select
-      w.n,
-      case
-        when r.offer_id is null then 10
-        when r.body_hash = w.body_hash then 1
-        else 11
-      end as outcome
-    from unnest(p_request_ids, p_body_hashes) with ordinality as w (request_id, body_hash, n)
-    cross join lateral (
-      select x.offer_id, x.body_hash
-      from guerdon.redemptions x
-      where x.tenant_id = p_tenant and x.request_id = w.request_id and x.position = 0
-      limit 1
-    ) as r
-  loop
-    o_outcomes[v_known.n] := v_known.outcome;
+  select
+    array_agg(w.n),
+    array_agg(case when r.offer_id is null then 10 when r.body_hash = w.body_hash then 1 else 11 end)
+  into v_known, v_known_outcomes
+  from unnest(p_request_ids, p_body_hashes) with ordinality as w (request_id, body_hash, n)
+  cross join lateral (
+    select x.offer_id, x.body_hash
+    from guerdon.redemptions x
+    where x.tenant_id = p_tenant and x.request_id = w.request_id and x.position = 0
+    limit 1
+  ) as r;
+  for i in 1 .. coalesce(cardinality(v_known), 0) loop
+    o_outcomes[v_known[i]] := v_known_outcomes[i];
   end loop;
 
   if num_nonnulls(variadic p_facts) > 0 then

@@ -80,7 +80,8 @@ declare
   v_items         integer := cardinality(p_request_ids);
   v_granted       integer := 0;
   v_written       integer;
-  v_known         record;
+  v_known         bigint[];
+  v_known_outcomes smallint[];
   v_statuses      text[];
   v_starts        timestamptz[];
   v_ends          timestamptz[];
@@ -138,23 +139,19 @@ begin
   o_sequences := array_fill(null::bigint, array[v_items]);
   o_customer_uses := array_fill(null::integer, array[v_items]);
 
-  for v_known in
-    select
-      w.n,
-      case
-        when r.offer_id is null then 10
-        when r.body_hash = w.body_hash then 1
-        else 11
-      end as outcome
-    from unnest(p_request_ids, p_body_hashes) with ordinality as w (request_id, body_hash, n)
-    cross join lateral (
-      select x.offer_id, x.body_hash
-      from guerdon.redemptions x
-      where x.tenant_id = p_tenant and x.request_id = w.request_id and x.position = 0
-      limit 1
-    ) as r
-  loop
-    o_outcomes[v_known.n] := v_known.outcome;
+  select
+    array_agg(w.n),
+    array_agg(case when r.offer_id is null then 10 when r.body_hash = w.body_hash then 1 else 11 end)
+  into v_known, v_known_outcomes
+  from unnest(p_request_ids, p_body_hashes) with ordinality as w (request_id, body_hash, n)
+  cross join lateral (
+    select x.offer_id, x.body_hash
+    from guerdon.redemptions x
+    where x.tenant_id = p_tenant and x.request_id = w.request_id and x.position = 0
+    limit 1
+  ) as r;
+  for i in 1 .. coalesce(cardinality(v_known), 0) loop
+    o_outcomes[v_known[i]] := v_known_outcomes[i];
   end loop;
 
   if num_nonnulls(variadic p_facts) > 0 then

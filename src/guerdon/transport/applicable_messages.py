@@ -7,7 +7,7 @@ from guerdon.domain import money
 from guerdon.domain.guards import Candidate
 from guerdon.domain.identifiers import TargetId
 from guerdon.domain.offers import Discount, DiscountType, Offer, Translation
-from guerdon.transport.values import write_optional_time
+from guerdon.transport.values import write_optional_time, write_uuid
 
 
 class Terms(NamedTuple):
@@ -25,7 +25,7 @@ def write_applicable_offer(
     terms = find_terms(offer, candidate.priced.target_id)
     found_locale, text = choose_translation(offer, locale, default_locale)
     return service_pb2.ApplicableOffer(
-        offer_id=str(offer.offer_id),
+        offer_id=write_uuid(offer.offer_id),
         code=offer.code or "",
         offer_version=offer.version,
         kind=offer.kind.value,

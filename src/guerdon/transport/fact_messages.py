@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import date
-from uuid import UUID
 
 from guerdon.api.admin.v1 import fact_pb2, fact_service_pb2
 from guerdon.domain.errors import FieldsInvalid, FieldViolation
@@ -21,7 +20,7 @@ from guerdon.domain.facts import (
 )
 from guerdon.domain.identifiers import CustomerId, ProductId
 from guerdon.domain.products import ProductKind
-from guerdon.transport.values import read_optional_time, read_time, read_uuid
+from guerdon.transport.values import read_optional_time, read_optional_uuid, read_time, read_uuid
 
 CUSTOMER_STATUSES = {
     fact_pb2.CUSTOMER_STATUS_UNSPECIFIED: CustomerStatus.ACTIVE,
@@ -49,7 +48,7 @@ TRANSACTION_STATUSES = {
 def read_customer(message: fact_pb2.Customer) -> CustomerFacts:
     """A customer with all roles."""
     return CustomerFacts(
-        customer_id=CustomerId(UUID(message.customer_id)),
+        customer_id=CustomerId(read_uuid(message.customer_id)),
         external_ref=message.external_ref or None,
         status=CUSTOMER_STATUSES[message.status],
         created_at=read_optional_time(message, "created_time"),
@@ -61,11 +60,11 @@ def read_customer(message: fact_pb2.Customer) -> CustomerFacts:
 def read_product(message: fact_pb2.Product) -> ProductFacts:
     """A product of the catalogue."""
     return ProductFacts(
-        product_id=ProductId(UUID(message.product_id)),
+        product_id=ProductId(read_uuid(message.product_id)),
         kind=PRODUCT_KINDS[message.kind],
         sku=message.sku or None,
-        operator_id=read_uuid(message.operator_id),
-        category_id=read_uuid(message.category_id),
+        operator_id=read_optional_uuid(message.operator_id),
+        category_id=read_optional_uuid(message.category_id),
         names={name.locale: name.text for name in message.names},
         unit_name=message.unit_name or None,
         unit_quantity=message.unit_quantity or None,
@@ -81,14 +80,14 @@ def read_product(message: fact_pb2.Product) -> ProductFacts:
 def read_operator(message: fact_pb2.Operator) -> OperatorFacts:
     """An operator."""
     return OperatorFacts(
-        operator_id=UUID(message.operator_id), name=message.name, deleted=message.deleted
+        operator_id=read_uuid(message.operator_id), name=message.name, deleted=message.deleted
     )
 
 
 def read_supplier(message: fact_pb2.Supplier) -> SupplierFacts:
     """A supplier with those of its products that are listed."""
     return SupplierFacts(
-        supplier_id=UUID(message.supplier_id),
+        supplier_id=read_uuid(message.supplier_id),
         name=message.name,
         supplier_products=tuple(map(_read_supplier_product, message.supplier_products)),
         deleted=message.deleted,
@@ -97,13 +96,13 @@ def read_supplier(message: fact_pb2.Supplier) -> SupplierFacts:
 
 def read_transaction(message: fact_pb2.Transaction) -> Transaction:
     """A payment or top-up."""
-    product_id = read_uuid(message.product_id)
+    product_id = read_optional_uuid(message.product_id)
     return Transaction(
         transaction_id=message.transaction_id,
-        customer_id=CustomerId(UUID(message.customer_id)),
+        customer_id=CustomerId(read_uuid(message.customer_id)),
         kind=TRANSACTION_KINDS[message.kind],
         status=TRANSACTION_STATUSES[message.status],
-        operator_id=read_uuid(message.operator_id),
+        operator_id=read_optional_uuid(message.operator_id),
         product_id=None if product_id is None else ProductId(product_id),
         amount_minor=message.amount_minor,
         currency=message.currency,
@@ -122,7 +121,7 @@ def read_activities(messages: Iterable[fact_pb2.Activity]) -> list[ActivityDay]:
             path = f"activities[{index}].day"
             violations.append(FieldViolation(path, "is not a day of the calendar"))
         else:
-            days.append(ActivityDay(CustomerId(UUID(message.customer_id)), day))
+            days.append(ActivityDay(CustomerId(read_uuid(message.customer_id)), day))
     if violations:
         raise FieldsInvalid(violations)
     return days
@@ -139,8 +138,8 @@ def write_counts(counts: PushCounts) -> fact_service_pb2.PushCounts:
 
 def _read_supplier_product(message: fact_pb2.SupplierProduct) -> SupplierProductFacts:
     return SupplierProductFacts(
-        supplier_product_id=UUID(message.supplier_product_id),
-        product_id=ProductId(UUID(message.product_id)),
+        supplier_product_id=read_uuid(message.supplier_product_id),
+        product_id=ProductId(read_uuid(message.product_id)),
         supplier_sku=message.supplier_sku or None,
         cost_minor=message.cost_minor if message.HasField("cost_minor") else None,
         currency=message.currency or None,

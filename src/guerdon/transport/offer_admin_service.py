@@ -1,7 +1,5 @@
 """OfferAdminService: offers as their owners write and see them."""
 
-from uuid import UUID
-
 from guerdon.api.admin.v1 import offer_admin_service_pb2 as service_pb2
 from guerdon.api.admin.v1 import offer_pb2
 from guerdon.controlplane.offers import Offers, OfferView
@@ -10,7 +8,7 @@ from guerdon.domain.offers import OfferStatus
 from guerdon.limits import PAGE_ROWS_DEFAULT
 from guerdon.transport.admin_offer_messages import find_set_fields, read_offer, write_offer
 from guerdon.transport.call import Call
-from guerdon.transport.values import read_uuid, write_time
+from guerdon.transport.values import read_optional_uuid, read_uuid, write_time, write_uuid
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["OfferAdminService"]
 
@@ -24,7 +22,7 @@ class OfferAdminServicer:
     async def create_offer(
         self, message: service_pb2.CreateOfferRequest, call: Call
     ) -> offer_pb2.Offer:
-        offer_id = read_uuid(message.offer_id)
+        offer_id = read_optional_uuid(message.offer_id)
         view = await self._offers.create(
             call.tenant_id,
             read_offer(message.offer),
@@ -34,7 +32,7 @@ class OfferAdminServicer:
         return write_view(view)
 
     async def get_offer(self, message: service_pb2.GetOfferRequest, call: Call) -> offer_pb2.Offer:
-        offer_id = OfferId(UUID(message.offer_id))
+        offer_id = OfferId(read_uuid(message.offer_id))
         return write_view(await self._offers.get(call.tenant_id, offer_id))
 
     async def list_offers(
@@ -56,7 +54,7 @@ class OfferAdminServicer:
         offer = message.offer
         view = await self._offers.update(
             call.tenant_id,
-            OfferId(UUID(offer.offer_id)),
+            OfferId(read_uuid(offer.offer_id)),
             read_offer(offer),
             tuple(message.update_mask.paths) or find_set_fields(offer),
             offer.etag,
@@ -69,7 +67,7 @@ class OfferAdminServicer:
     ) -> service_pb2.ChangeOfferStatusResponse:
         view = await self._offers.change_status(
             call.tenant_id,
-            OfferId(UUID(message.offer_id)),
+            OfferId(read_uuid(message.offer_id)),
             OfferStatus(message.status),
             message.etag,
             call.caller.key_id,
@@ -81,7 +79,7 @@ def write_view(view: OfferView) -> offer_pb2.Offer:
     """The offer as written, with what the system adds."""
     record = view.record
     message = write_offer(view.written)
-    message.offer_id = str(view.offer_id)
+    message.offer_id = write_uuid(view.offer_id)
     message.version = view.version
     message.etag = view.etag
     message.usage_count = record.used

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Protocol
-from uuid import UUID
 
 from guerdon.api.offers.v1 import (
     eligibility_pb2,
@@ -24,7 +23,13 @@ from guerdon.domain.redemption import (
 from guerdon.domain.refusals import Refusal
 from guerdon.ports import RuleResult
 from guerdon.transport.errors import sentence_of
-from guerdon.transport.values import write_time, write_uuid
+from guerdon.transport.values import (
+    fill_time,
+    read_uuid,
+    write_optional_uuid,
+    write_time,
+    write_uuid,
+)
 
 SERVICE_TYPES = {
     # Not said: offers for either kind apply.
@@ -55,9 +60,9 @@ def read_command(tenant_id: TenantId, message: service_pb2.RedeemRequest) -> Red
     expected = message.expected_paid_minor if message.HasField("expected_paid_minor") else None
     return RedeemCommand(
         tenant_id=tenant_id,
-        request_id=RequestId(UUID(message.request_id)),
+        request_id=RequestId(read_uuid(message.request_id)),
         offer=read_named_offer(message),
-        customer_id=CustomerId(UUID(message.customer_id)),
+        customer_id=CustomerId(read_uuid(message.customer_id)),
         line=read_line(message.line),
         currency=message.currency,
         order_ref=message.order_ref or None,
@@ -69,63 +74,63 @@ def read_command(tenant_id: TenantId, message: service_pb2.RedeemRequest) -> Red
 def read_named_offer(message: NamesOffer) -> OfferReference:
     """The offer of a request whose oneof is set."""
     if message.offer_id:
-        return OfferReference(offer_id=OfferId(UUID(message.offer_id)))
+        return OfferReference(offer_id=OfferId(read_uuid(message.offer_id)))
     return OfferReference(code=normalise_code(message.code))
 
 
 def read_line(message: pricing_pb2.Line) -> Line:
     """What is bought."""
-    product_id = ProductId(UUID(message.product_id)) if message.product_id else None
+    product_id = ProductId(read_uuid(message.product_id)) if message.product_id else None
     return Line(product_id, message.quantity, message.unit_price_minor)
 
 
-def write_redemption(redemption: Redemption) -> redemption_pb2.Redemption:
-    """What was granted, and no more: the same for ever."""
-    return redemption_pb2.Redemption(
-        request_id=str(redemption.request_id),
-        position=redemption.position,
-        offer_id=str(redemption.offer_id),
-        offer_version=redemption.offer_version,
-        customer_id=str(redemption.customer_id),
-        line=write_priced_line(redemption.line, redemption.price),
-        currency=redemption.currency,
-        order_ref=redemption.order_ref or "",
-        slot=redemption.slot,
-        sequence=redemption.sequence,
-        customer_use=redemption.customer_use,
-        redeem_time=write_time(redemption.redeemed_at),
-    )
+def fill_redemption(message: redemption_pb2.Redemption, redemption: Redemption) -> None:
+    """What was granted, and no more: the same for ever.
+
+    Messages that are filled where they stand take half the time of those that are made and copied.
+    """
+    message.request_id = write_uuid(redemption.request_id)
+    message.position = redemption.position
+    message.offer_id = write_uuid(redemption.offer_id)
+    message.offer_version = redemption.offer_version
+    message.customer_id = write_uuid(redemption.customer_id)
+    fill_priced_line(message.line, redemption.line, redemption.price)
+    message.currency = redemption.currency
+    message.order_ref = redemption.order_ref or ""
+    message.slot = redemption.slot
+    message.sequence = redemption.sequence
+    message.customer_use = redemption.customer_use
+    fill_time(message.redeem_time, redemption.redeemed_at)
 
 
 def write_present_redemption(redemption: Redemption) -> redemption_pb2.Redemption:
     """What was granted, and whether it still counts."""
-    message = write_redemption(redemption)
+    message = redemption_pb2.Redemption()
+    fill_redemption(message, redemption)
     if redemption.revoked_at is None:
         message.state = redemption_pb2.REDEMPTION_STATE_REDEEMED
         return message
     message.state = redemption_pb2.REDEMPTION_STATE_REVOKED
-    message.revoke_time.CopyFrom(write_time(redemption.revoked_at))
+    fill_time(message.revoke_time, redemption.revoked_at)
     message.revoke_reason = redemption.revoke_reason or ""
     return message
 
 
-def write_priced_line(line: Line, price: Price) -> pricing_pb2.PricedLine:
+def fill_priced_line(message: pricing_pb2.PricedLine, line: Line, price: Price) -> None:
     """A line with its price."""
-    return pricing_pb2.PricedLine(
-        product_id=write_uuid(line.product_id),
-        quantity=line.quantity,
-        unit_price_minor=line.unit_price_minor,
-        list_minor=price.list_minor,
-        discount_minor=price.discount_minor,
-        paid_minor=price.paid_minor,
-    )
+    message.product_id = write_optional_uuid(line.product_id)
+    message.quantity = line.quantity
+    message.unit_price_minor = line.unit_price_minor
+    message.list_minor = price.list_minor
+    message.discount_minor = price.discount_minor
+    message.paid_minor = price.paid_minor
 
 
 def write_revocation(revocation: Revocation) -> service_pb2.RevokeResponse:
     """What a revoke found and did."""
     redemption = revocation.redemption
     return service_pb2.RevokeResponse(
-        request_id=str(revocation.request_id),
+        request_id=write_uuid(revocation.request_id),
         outcome=OUTCOMES[revocation.outcome],
         revoke_time=write_time(revocation.revoked_at),
         redemption=None if redemption is None else write_present_redemption(redemption),

@@ -1,7 +1,6 @@
 """OfferService: each RPC is one call of its file in the data plane."""
 
 from dataclasses import dataclass
-from uuid import UUID
 
 from guerdon.api.offers.v1 import offer_service_pb2 as service_pb2
 from guerdon.api.offers.v1 import pricing_pb2, redemption_pb2
@@ -23,19 +22,19 @@ from guerdon.transport.applicable_messages import write_applicable_offer
 from guerdon.transport.call import Call
 from guerdon.transport.offer_messages import (
     SERVICE_TYPES,
+    fill_priced_line,
+    fill_redemption,
     read_command,
     read_line,
     read_named_offer,
     write_present_redemption,
-    write_priced_line,
-    write_redemption,
     write_refusal,
     write_revocation,
     write_rule_result,
 )
 from guerdon.transport.reporting import report_error
 from guerdon.transport.validation import find_violations
-from guerdon.transport.values import read_uuid, write_time
+from guerdon.transport.values import read_optional_uuid, read_uuid, write_time, write_uuid
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["OfferService"]
 BATCH_LABEL = "OfferService/RedeemBatch"
@@ -75,7 +74,7 @@ class OfferServicer:
         question = EligibilityQuestion(
             tenant_id=call.tenant_id,
             offer=read_named_offer(message),
-            customer_id=CustomerId(UUID(message.customer_id)),
+            customer_id=CustomerId(read_uuid(message.customer_id)),
             line=read_line(message.line) if message.HasField("line") else None,
             currency=message.currency or None,
             service_type=SERVICE_TYPES[message.service_type],
@@ -86,7 +85,7 @@ class OfferServicer:
             refusals=map(write_refusal, report.refusals),
             rule_results=map(write_rule_result, report.rule_results),
             eligibility_logic=report.eligibility_logic.value,
-            offer_id=str(report.offer_id),
+            offer_id=write_uuid(report.offer_id),
             offer_version=report.offer_version,
             evaluated_time=write_time(report.evaluated_at),
         )
@@ -94,28 +93,31 @@ class OfferServicer:
     async def quote(
         self, message: service_pb2.QuoteRequest, call: Call
     ) -> service_pb2.QuoteResponse:
-        customer_id = read_uuid(message.customer_id)
+        customer_id = read_optional_uuid(message.customer_id)
         question = QuoteQuestion(
             _read_purchase(message, call),
             None if customer_id is None else CustomerId(customer_id),
             read_named_offer(message) if message.WhichOneof("offer") else None,
         )
         report = await self._plane.quote(question, call.seconds)
-        return service_pb2.QuoteResponse(
-            line=write_priced_line(question.purchase.line, report.price),
+        response = service_pb2.QuoteResponse(
             currency=message.currency,
             applied_offer=_write_applied(report.offer),
             notices=[NOTICES[notice] for notice in report.notices],
             refusals=map(write_refusal, report.refusals),
             evaluated_time=write_time(report.evaluated_at),
         )
+        fill_priced_line(response.line, question.purchase.line, report.price)
+        return response
 
     async def redeem(
         self, message: service_pb2.RedeemRequest, call: Call
     ) -> service_pb2.RedeemResponse:
         granted = await self._plane.redeem(read_command(call.tenant_id, message), call.seconds)
         call.replayed = granted.replayed
-        return service_pb2.RedeemResponse(redemption=write_redemption(granted.redemption))
+        response = service_pb2.RedeemResponse()
+        fill_redemption(response.redemption, granted.redemption)
+        return response
 
     async def redeem_batch(
         self, message: service_pb2.RedeemBatchRequest, call: Call
@@ -133,7 +135,7 @@ class OfferServicer:
     async def revoke(
         self, message: service_pb2.RevokeRequest, call: Call
     ) -> service_pb2.RevokeResponse:
-        request_id = RequestId(UUID(message.request_id))
+        request_id = RequestId(read_uuid(message.request_id))
         return write_revocation(
             await self._plane.revoke(call.tenant_id, request_id, message.reason)
         )
@@ -141,7 +143,7 @@ class OfferServicer:
     async def get_redemption(
         self, message: service_pb2.GetRedemptionRequest, call: Call
     ) -> redemption_pb2.Redemption:
-        request_id = RequestId(UUID(message.request_id))
+        request_id = RequestId(read_uuid(message.request_id))
         return write_present_redemption(
             await self._plane.get_redemption(call.tenant_id, request_id)
         )
@@ -163,7 +165,7 @@ class OfferServicer:
     async def list_applicable_offers(
         self, message: service_pb2.ListApplicableOffersRequest, call: Call
     ) -> service_pb2.ListApplicableOffersResponse:
-        customer_id = read_uuid(message.customer_id)
+        customer_id = read_optional_uuid(message.customer_id)
         report = await self._plane.list_applicable_offers(
             _read_purchase(message, call),
             None if customer_id is None else CustomerId(customer_id),
@@ -195,7 +197,7 @@ def _write_applied(offer: Offer | None) -> pricing_pb2.AppliedOffer | None:
     if offer is None:
         return None
     return pricing_pb2.AppliedOffer(
-        offer_id=str(offer.offer_id), code=offer.code or "", offer_version=offer.version
+        offer_id=write_uuid(offer.offer_id), code=offer.code or "", offer_version=offer.version
     )
 
 
@@ -207,9 +209,9 @@ def _read_item(message: service_pb2.RedeemRequest, call: Call) -> RedeemCommand 
 
 def _write_result(outcome: Granted | BaseException, call: Call) -> service_pb2.RedeemBatchResult:
     if isinstance(outcome, Granted):
-        return service_pb2.RedeemBatchResult(
-            redemption=write_redemption(outcome.redemption), replayed=outcome.replayed
-        )
+        result = service_pb2.RedeemBatchResult(replayed=outcome.replayed)
+        fill_redemption(result.redemption, outcome.redemption)
+        return result
     result = service_pb2.RedeemBatchResult()
     answer = report_error(outcome, BATCH_LABEL, call, call.pushback.tell)
     result.status.ParseFromString(answer.status)
@@ -219,11 +221,11 @@ def _write_result(outcome: Granted | BaseException, call: Call) -> service_pb2.R
 def _read_filter(message: service_pb2.ListRedemptionsRequest) -> RedemptionFilter:
     match message.WhichOneof("filter"):
         case "customer_id":
-            return RedemptionFilter(customer_id=CustomerId(UUID(message.customer_id)))
+            return RedemptionFilter(customer_id=CustomerId(read_uuid(message.customer_id)))
         case "offer_id":
-            return RedemptionFilter(offer_id=OfferId(UUID(message.offer_id)))
+            return RedemptionFilter(offer_id=OfferId(read_uuid(message.offer_id)))
         case _:
             order = message.order
             return RedemptionFilter(
-                offer_id=OfferId(UUID(order.offer_id)), order_ref=order.order_ref
+                offer_id=OfferId(read_uuid(order.offer_id)), order_ref=order.order_ref
             )

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -11,14 +12,26 @@ SECONDS_A_DAY = 86_400
 NANOSECONDS_A_MICROSECOND = 1000
 
 
-def read_uuid(text: str) -> UUID | None:
+def read_uuid(text: str) -> UUID:
+    """Of a field that is always given. msgspec reads and writes UUIDs ten times as fast as their
+    class does, and every call has several."""
+    return msgspec.convert(text, UUID)
+
+
+def read_optional_uuid(text: str) -> UUID | None:
     """None for empty."""
-    return UUID(text) if text else None
+    return read_uuid(text) if text else None
 
 
-def write_uuid(identifier: UUID | None) -> str:
+def write_uuid(identifier: UUID) -> str:
+    """In lower case, with hyphens."""
+    text: str = msgspec.to_builtins(identifier)
+    return text
+
+
+def write_optional_uuid(identifier: UUID | None) -> str:
     """Empty for None."""
-    return "" if identifier is None else str(identifier)
+    return "" if identifier is None else write_uuid(identifier)
 
 
 def write_optional_time(moment: datetime | None) -> Timestamp | None:
@@ -28,11 +41,16 @@ def write_optional_time(moment: datetime | None) -> Timestamp | None:
 
 def write_time(moment: datetime) -> Timestamp:
     """Exact to the microsecond, which is what Postgres keeps."""
+    message = Timestamp()
+    fill_time(message, moment)
+    return message
+
+
+def fill_time(message: Timestamp, moment: datetime) -> None:
+    """The same into a message that is there."""
     since = moment - EPOCH
-    return Timestamp(
-        seconds=since.days * SECONDS_A_DAY + since.seconds,
-        nanos=since.microseconds * NANOSECONDS_A_MICROSECOND,
-    )
+    message.seconds = since.days * SECONDS_A_DAY + since.seconds
+    message.nanos = since.microseconds * NANOSECONDS_A_MICROSECOND
 
 
 def read_time(moment: Timestamp) -> datetime:

@@ -1,13 +1,15 @@
 """ports.Admission on Redis: a hint per use, and what is committed told back.
 
-One EVALSHA an offer, all of a batch in one pipeline. Redis is given REDIS_TIMEOUT_SECONDS; when it
-fails, a breaker leaves it alone for REDIS_RETRY_SECONDS and every use is likely meanwhile.
+One EVALSHA for a batch, and under load what the batch before committed rides along in its round
+trip. Redis is given REDIS_TIMEOUT_SECONDS; when it fails, a breaker leaves it alone for
+REDIS_RETRY_SECONDS and every use is likely meanwhile.
 """
 
 import asyncio
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -16,11 +18,17 @@ from redis.exceptions import NoScriptError
 
 from guerdon.adapters.redis.breaker import FAILURES, Breaker
 from guerdon.domain.identifiers import CustomerId, OfferId, TenantId
-from guerdon.limits import REDIS_COUNTERS_TTL_SECONDS, REDIS_TIMEOUT_SECONDS
+from guerdon.limits import (
+    BATCH_ITEMS_MAX,
+    REDIS_COUNTERS_TTL_SECONDS,
+    REDIS_TIMEOUT_SECONDS,
+)
 from guerdon.ports import Counters, Road
 
 _LUA = files("guerdon.adapters.redis") / "lua"
 _DIGEST_BYTES = 12
+# By the numbers that admit.lua answers.
+_ROADS = tuple(Road)
 
 
 class _Script:
@@ -53,26 +61,31 @@ class RedisAdmission:
     async def sort(
         self, tenant_id: TenantId, uses: Sequence[tuple[OfferId, CustomerId]]
     ) -> Sequence[Road]:
-        """One round trip for all offers of the uses."""
-        by_offer: dict[OfferId, list[int]] = {}
+        """One round trip for all uses, and for what is to be told."""
+        numbers_by_offer: dict[OfferId, list[int]] = {}
         for number, (offer_id, _) in enumerate(uses):
-            by_offer.setdefault(offer_id, []).append(number)
+            numbers_by_offer.setdefault(offer_id, []).append(number)
         nonce = str(next(self._nonces)).encode()
-        calls = [
-            _call(
-                _ADMIT, tenant_id, offer_id, [nonce, *(_digest(uses[number]) for number in numbers)]
-            )
-            for offer_id, numbers in by_offer.items()
-        ]
+        arguments: list[Any] = [nonce]
+        for offer_id, numbers in numbers_by_offer.items():
+            arguments.append(len(numbers))
+            arguments += (_digest(offer_id, uses[number][1]) for number in numbers)
+        admit = _call(_ADMIT, tenant_id, numbers_by_offer, arguments)
         roads = [Road.LIKELY] * len(uses)
-        replies = await self._run(_ADMIT, calls, lambda reply: bool(reply[0] == nonce))
-        for numbers, reply in zip(by_offer.values(), replies, strict=False):
-            for number, road in zip(numbers, reply[1:], strict=True):
-                roads[number] = Road(road)
+        replies = await self._run([*self._take_tellings(), admit])
+        if not replies:
+            return roads
+        answer = replies[-1]
+        if not isinstance(answer, list) or answer[0] != nonce:
+            await self._hang_up()
+            return roads
+        in_order = itertools.chain.from_iterable(numbers_by_offer.values())
+        for number, road in zip(in_order, answer[1:], strict=True):
+            roads[number] = _ROADS[road]
         return roads
 
     def record(self, tenant_id: TenantId, counters: Sequence[Counters]) -> None:
-        """Counters that come while a telling is under way go with the next, merged by offer."""
+        """Goes with the next batch's question if that comes at once, else by itself."""
         for told in counters:
             key = (tenant_id, told.offer_id)
             self._unrecorded[key] = _merged(self._unrecorded.get(key), told)
@@ -86,38 +99,43 @@ class RedisAdmission:
 
     async def _record_all(self) -> None:
         try:
-            while self._unrecorded:
-                telling, self._unrecorded = self._unrecorded, {}
-                calls = [_record_call(tenant, told) for (tenant, _), told in telling.items()]
-                await self._run(_RECORD, calls, lambda reply: reply in (0, 1))
+            while tellings := self._take_tellings():
+                await self._run(tellings)
         finally:
             self._recorder = None
 
-    async def _run(
-        self, script: _Script, calls: Sequence[list[Any]], is_ours: Callable[[Any], bool]
-    ) -> Sequence[Any]:
-        """The replies in order; none at all when Redis failed or answered somebody else's call."""
-        if not calls or not self._breaker.permits():
+    def _take_tellings(self) -> list[list[Any]]:
+        """A call for each tenant of whom something is to be told; whoever takes them makes them."""
+        by_tenant: dict[TenantId, list[Counters]] = {}
+        for (tenant_id, _), told in self._unrecorded.items():
+            by_tenant.setdefault(tenant_id, []).append(told)
+        self._unrecorded = {}
+        return [_telling(tenant_id, told) for tenant_id, told in by_tenant.items()]
+
+    async def _run(self, calls: Sequence[list[Any]]) -> Sequence[Any]:
+        """The replies in order; none at all when Redis failed."""
+        if not self._breaker.permits():
             return ()
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                replies = await self._evaluate(script, calls)
+                replies = await self._evaluate(calls)
         except FAILURES:
             self._breaker.failed()
-            return ()
-        if not all(is_ours(reply) for reply in replies):
-            # The connection is out of step with us; another caller's answer must never pass.
-            self._breaker.failed()
-            await self._redis.connection_pool.disconnect()
             return ()
         self._breaker.succeeded()
         return replies
 
-    async def _evaluate(self, script: _Script, calls: Sequence[list[Any]]) -> list[Any]:
+    async def _hang_up(self) -> None:
+        """The connection is out of step with us; another caller's answer must never pass."""
+        self._breaker.failed()
+        await self._redis.connection_pool.disconnect()
+
+    async def _evaluate(self, calls: Sequence[list[Any]]) -> list[Any]:
         try:
             return await self._pipeline(calls)
         except NoScriptError:
-            await self._redis.script_load(script.text)
+            for script in (_ADMIT, _RECORD):
+                await self._redis.script_load(script.text)
             return await self._pipeline(calls)
 
     async def _pipeline(self, calls: Sequence[list[Any]]) -> list[Any]:
@@ -145,36 +163,41 @@ class NoAdmission:
         """Nowhere."""
 
 
-def _digest(use: tuple[OfferId, CustomerId]) -> bytes:
+# A customer is asked about and soon told of: the second time costs a look-up.
+@lru_cache(maxsize=4 * BATCH_ITEMS_MAX)
+def _digest(offer_id: OfferId, customer_id: CustomerId) -> bytes:
     """A customer as Redis knows them: nothing there leads back to the customer's id."""
-    offer_id, customer_id = use
     return hashlib.blake2b(
         customer_id.bytes, key=offer_id.bytes, digest_size=_DIGEST_BYTES
     ).digest()
 
 
 def _call(
-    script: _Script, tenant_id: TenantId, offer_id: OfferId, arguments: Sequence[Any]
+    script: _Script, tenant_id: TenantId, offer_ids: Iterable[OfferId], arguments: Sequence[Any]
 ) -> list[Any]:
-    # One hash tag for both keys of an offer, so that they share a slot of a Redis Cluster.
-    tag = f"guerdon:{{{tenant_id.hex}:{offer_id.hex}}}"
-    return ["EVALSHA", script.sha, 2, f"{tag}:counters", f"{tag}:customers", *arguments]
+    # One hash tag for all keys of a tenant, so that a batch stays within a slot of a Redis Cluster.
+    prefix = f"guerdon:{{{tenant_id.hex}}}:"
+    keys: list[str] = []
+    for offer_id in offer_ids:
+        name = prefix + offer_id.hex
+        keys += (f"{name}:counters", f"{name}:customers")
+    return ["EVALSHA", script.sha, len(keys), *keys, *arguments]
 
 
-def _record_call(tenant_id: TenantId, told: Counters) -> list[Any]:
-    customers: list[Any] = []
-    for customer_id, used in told.customers_used.items():
-        customers += (_digest((told.offer_id, customer_id)), used)
-    arguments = [
-        REDIS_COUNTERS_TTL_SECONDS,
-        told.sequence,
-        told.version,
-        told.used,
-        "" if told.total_limit is None else told.total_limit,
-        "" if told.per_customer_limit is None else told.per_customer_limit,
-        *customers,
-    ]
-    return _call(_RECORD, tenant_id, told.offer_id, arguments)
+def _telling(tenant_id: TenantId, counters: Sequence[Counters]) -> list[Any]:
+    arguments: list[Any] = [REDIS_COUNTERS_TTL_SECONDS]
+    for told in counters:
+        arguments += (
+            told.sequence,
+            told.version,
+            told.used,
+            "" if told.total_limit is None else told.total_limit,
+            "" if told.per_customer_limit is None else told.per_customer_limit,
+            len(told.customers_used),
+        )
+        for customer_id, used in told.customers_used.items():
+            arguments += (_digest(told.offer_id, customer_id), used)
+    return _call(_RECORD, tenant_id, [told.offer_id for told in counters], arguments)
 
 
 def _merged(older: Counters | None, newer: Counters) -> Counters:
