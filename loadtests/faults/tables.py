@@ -6,6 +6,7 @@
 from collections.abc import Callable, Mapping
 
 from loadtests import ROOT
+from loadtests.faults.bugs.catalogue import BUGS
 from loadtests.faults.injection import Fault
 from loadtests.faults.link_faults import ENDS, KINDS, Kind
 from loadtests.faults.node_faults import NODE_FAULTS
@@ -53,9 +54,16 @@ def duration_of(fault: Fault | Kind) -> str:
     return f"{least:g} to {most:g} s"
 
 
+def seeded_bugs() -> str:
+    """What is broken on purpose, and the check that must find it."""
+    rows = [(f"`{bug.name}`", bug.sentence, f"`{bug.caught_by}`") for bug in BUGS.values()]
+    return table(("bug", "what the build does", "caught by"), rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "node faults": node_faults,
     "link faults": link_faults,
+    "seeded bugs": seeded_bugs,
 }
 
 if __name__ == "__main__":
