@@ -11,24 +11,23 @@ from tests.support.functions import replace_once
 
 LOCK = "  perform from unnest(array(select w.offer_id"
 LOCK_END = ") as c;\n"
+DECISIONS = "  for i in 1 .. v_items loop"
 
 
 def redeem_without_lock(text: str) -> str:
     return replace_once(text, "    for no key update\n  ) as c;", "  ) as c;")
 
 
-def redeem_reading_terms_before_the_lock(text: str) -> str:
-    return move(text, LOCK, LOCK_END, "  o_outcomes := array_fill(")
+def redeem_reading_before_the_lock(text: str) -> str:
+    return move(text, LOCK, LOCK_END, DECISIONS)
 
 
 def redeem_counting_what_it_did_not_write(text: str) -> str:
     return replace_once(text, "if v_written <> v_granted then", "if false then")
 
 
-def redeem_reading_ids_before_the_lock(text: str) -> str:
-    late = move(text, "  for v_known in", "  end loop;\n", LOCK)
-    late = move(late, "  o_outcomes := array_fill(", ");\n", "  for v_known in")
-    return redeem_counting_what_it_did_not_write(late)
+def redeem_reading_before_the_lock_and_miscounting(text: str) -> str:
+    return redeem_counting_what_it_did_not_write(redeem_reading_before_the_lock(text))
 
 
 def write_without_lock(text: str) -> str:
@@ -42,9 +41,12 @@ def revoke_without_lock(text: str) -> str:
 BUGS = {
     "redeem x redeem": ("the last use", Bug("redeem_v1", redeem_without_lock)),
     "redeem x lower the limit": ("to what is used", Bug("write_offer_v1", write_without_lock)),
-    "redeem x pause": ("active", Bug("redeem_v1", redeem_reading_terms_before_the_lock)),
+    "redeem x pause": ("active", Bug("redeem_v1", redeem_reading_before_the_lock)),
     "redeem x revoke": ("of its request", Bug("redeem_v1", redeem_counting_what_it_did_not_write)),
-    "twin x twin": ("equal", Bug("redeem_v1", redeem_reading_ids_before_the_lock)),
+    "twin x twin": (
+        "equal",
+        Bug("redeem_v1", redeem_reading_before_the_lock_and_miscounting),
+    ),
     "revoke x revoke": ("of one redemption", Bug("revoke_v1", revoke_without_lock)),
 }
 
