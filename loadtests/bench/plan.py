@@ -24,8 +24,10 @@ BATCH_SIZES = (1, 4, 16, 64)
 BATCH_CALLS_MIN = 8
 # Percent of saturation.
 LOADS = (50, 70, 90)
-# Parts of the timeline, of which the first and the last are compared.
+# Parts of the timeline, of which the first and the last are compared, and what stands for a minute
+# in a quick run: whole seconds, since calls are counted by the second.
 TIMELINE_WINDOWS = 5
+QUICK_WINDOW_SECONDS = 3.0
 # Each next to what it is compared with: `hot` or `echo`, or `empty`.
 MAIN_ROWS = (
     "one_call", "textbook", "batch", "spread", "hot", "echo", "refusal", "check", "quote",
@@ -93,15 +95,17 @@ def batch_row(items: int) -> str:
 
 def plan_of(quick: bool, turns: int | None = None, seconds: float | None = None) -> Plan:
     """Three minutes with everything around it, or twenty. `turns` and `seconds` replace those of
-    every phase, for a look at the benchmark itself."""
+    every phase, and the timeline's windows then have a second, for a look at the benchmark itself.
+    """
     batches = tuple(batch_row(items) for items in BATCH_SIZES)
     usual = (4, 1.2) if quick else (10, 3.5)
+    window_seconds = 1.0 if seconds else QUICK_WINDOW_SECONDS if quick else 60.0
     turns, seconds = turns or usual[0], seconds or usual[1]
     return Plan(
         quick=quick,
         main=Phase(MAIN_ROWS, turns, seconds),
         full=Phase(FULL_ROWS, turns, seconds),
-        window_seconds=min(seconds, 3.0) if quick else 60.0,
+        window_seconds=window_seconds,
         load_seconds=3 * seconds if quick else 5 * seconds,
         batch=Phase(batches, 1 if quick else 3, seconds),
     )

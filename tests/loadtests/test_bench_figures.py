@@ -1,5 +1,7 @@
 """What the benchmark computes from its rounds, by examples that were worked out by hand."""
 
+import dataclasses
+
 import pytest
 
 from loadtests.bench.cpu import Usage
@@ -114,7 +116,7 @@ def test_no_calls_are_no_error() -> None:
 
 
 def test_the_timeline_compares_its_first_part_with_its_fifth() -> None:
-    plan = plan_of(True, seconds=2.0)
+    plan = dataclasses.replace(plan_of(True), window_seconds=2.0)
     usage = Usage({"server": 1.0}, {})
     calls = [80, 90, 1, 1, 1, 1, 1, 1, 100, 120]
     rounds = Measured(10.0, {"OK": sum(calls)}, {"OK": calls}, [0.001], usage)

@@ -22,7 +22,6 @@ from loadtests.bench.stage import SCARCE_TOTAL_LIMIT
 
 PLAN = dataclasses.replace(
     plan_of(True, turns=1, seconds=0.25),
-    window_seconds=1.0,
     fill=Fill(of_hot=300, of_others=2_000),
     full_offers=60,
     spread_offers=30,
