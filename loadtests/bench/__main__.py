@@ -15,10 +15,11 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from guerdon.embedded import EmbeddedServerError
 from loadtests.bench.audits import Audited, audit_all
 from loadtests.bench.document import document_of
 from loadtests.bench.fleet import fleet_of
-from loadtests.bench.go import NoGoError
+from loadtests.bench.go import NoGoError, generator_program
 from loadtests.bench.machine import machine_of
 from loadtests.bench.measure import measure
 from loadtests.bench.page import write_page
@@ -60,11 +61,17 @@ def parse_arguments() -> argparse.Namespace:
     # For a look at the benchmark itself: its figures mean nothing then.
     parser.add_argument("--turns", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    for file in filter(None, (arguments.json, arguments.html)):
+        if not file.absolute().parent.is_dir():
+            parser.error(f"{file} cannot be written: there is no folder {file.parent}")
+    return arguments
 
 
 def run(plan: Plan) -> tuple[Document, Audited]:
-    """From nothing to the document. Raises NoGoError and Surprise."""
+    """From nothing to the document. Raises NoGoError, EmbeddedServerError and Surprise."""
+    # Without it everything else would be started in vain.
+    generator_program(console)
     started_at, began = datetime.now(UTC), time.monotonic()
     with stage_of(plan, console) as stage, fleet_of(stage.processes, console) as fleet:
         machine = asyncio.run(machine_of(stage.main.access.database_url, stage.redis_url))
@@ -80,5 +87,7 @@ def run(plan: Plan) -> tuple[Document, Audited]:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (NoGoError, Surprise) as error:
+    except (NoGoError, EmbeddedServerError, Surprise) as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -8,10 +8,7 @@ from google.protobuf.json_format import ParseDict
 from uuid_utils.compat import uuid7
 
 from guerdon.api.admin.v1.offer_pb2 import Offer
-from guerdon.api.offers.v1.offer_service_pb2 import RedeemRequest
-from guerdon.api.offers.v1.pricing_pb2 import Line
-from loadtests.admin import CURRENCY, TOPUPS_EACH, Admin
-from loadtests.bench.orders import CUSTOMER_ID, OFFER_ID, REQUEST_ID, Target, template_of
+from loadtests.admin import TOPUPS_EACH, Admin
 from loadtests.bench.rivals.one_call import FUNCTION
 from loadtests.bench.rivals.textbook import SCHEMA
 
@@ -90,25 +87,3 @@ async def prepare_textbook(
         )
     finally:
         await connection.close()
-
-
-def redeem_target(
-    name: str, address: str, path: str, api_key: str, customers: list[UUID], offer_id: UUID
-) -> Target:
-    """A Redeem of one piece."""
-    request = RedeemRequest(
-        request_id=REQUEST_ID,
-        offer_id=OFFER_ID,
-        customer_id=CUSTOMER_ID,
-        line=Line(quantity=1, unit_price_minor=1000),
-        currency=CURRENCY,
-    )
-    return Target(
-        name=name,
-        address=address,
-        path=path,
-        template=template_of(request.SerializeToString()),
-        customers=customers,
-        offers=[offer_id],
-        api_key=api_key,
-    )

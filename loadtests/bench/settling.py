@@ -57,5 +57,6 @@ async def ask(
     except grpc.aio.AioRpcError as error:
         code = NUMBERS[error.code()]
         return Answer(sent_at, time.monotonic(), code, status_in(error.trailing_metadata()))
-    replayed = REPLAYED in (await call.trailing_metadata())
+    # As a list: the metadata itself only knows which names are in it.
+    replayed = REPLAYED in list(await call.trailing_metadata())
     return Answer(sent_at, time.monotonic(), OK, body, replayed)

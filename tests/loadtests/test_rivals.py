@@ -10,10 +10,10 @@ import grpc
 import pytest
 
 from guerdon.api.offers.v1.offer_service_pb2 import RedeemResponse
-from loadtests.bench.orders import Target
 from loadtests.bench.rivals.methods import ECHO, ONE_CALL, TEXTBOOK
 from loadtests.bench.rivals.textbook import URL_VARIABLE
-from loadtests.bench.scene import prepare_textbook, redeem_target
+from loadtests.bench.scene import prepare_textbook
+from loadtests.bench.targets import redeem_message
 from loadtests.servers import own_rival
 from tests.support.ledger import new_id
 
@@ -24,19 +24,11 @@ CALLS_EACH = 5
 Method: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
 
 
-def request_of(target: Target, customer: UUID) -> bytes:
-    """The target's template with the customer in it."""
-    ids = {"request_id": new_id(), "customer_id": customer, "offer_id": target.offers[0]}
-    pieces, fields = target.template.pieces, target.template.fields
-    filled = zip([str(ids[field]).encode() for field in fields], pieces[1:], strict=True)
-    return pieces[0] + b"".join(text + piece for text, piece in filled)
-
-
-async def call(target: Target, customer: UUID, calls: int) -> list[str]:
+async def call(port: int, path: str, offer_id: UUID, customer: UUID, calls: int) -> list[str]:
     """`calls` at once; the details of each refusal, 'OK' for the others."""
-    request = request_of(target, customer)
-    async with grpc.aio.insecure_channel(target.address) as channel:
-        method: Method = channel.unary_unary(target.path)
+    request = redeem_message(new_id(), offer_id, customer).SerializeToString()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        method: Method = channel.unary_unary(path)
         answers = await asyncio.gather(
             *(method(request) for _ in range(calls)), return_exceptions=True
         )
@@ -54,13 +46,12 @@ async def test_a_rival_counts_exactly_over_two_workers(
     limits = (TOTAL_LIMIT, PER_CUSTOMER_LIMIT)
     await prepare_textbook(database_url, offer_id, customers, *limits)
     with own_rival(name, 2, {URL_VARIABLE: database_url}) as port:
-        target = redeem_target(name, f"127.0.0.1:{port}", path, "", customers, offer_id)
-        first = await call(target, customers[0], CALLS_EACH)
+        first = await call(port, path, offer_id, customers[0], CALLS_EACH)
         assert Counter(first) == {"OK": PER_CUSTOMER_LIMIT, "Per-user limit reached": 2}
         others = await asyncio.gather(
-            *(call(target, customer, CALLS_EACH) for customer in customers[1:])
+            *(call(port, path, offer_id, customer, CALLS_EACH) for customer in customers[1:])
         )
-        assert await call(target, new_id(), 1) == ["User not eligible"]
+        assert await call(port, path, offer_id, new_id(), 1) == ["User not eligible"]
     told = Counter(word for words in others for word in words)
     assert told["OK"] == TOTAL_LIMIT - PER_CUSTOMER_LIMIT
     assert set(told) <= {"OK", "Per-user limit reached", "Offer exhausted"}
@@ -71,9 +62,8 @@ async def test_a_rival_counts_exactly_over_two_workers(
 
 async def test_the_echo_answers_as_much_as_a_redeem_does() -> None:
     with own_rival("echo", 1, {}) as port:
-        target = redeem_target("echo", f"127.0.0.1:{port}", ECHO, "", [new_id()], new_id())
-        async with grpc.aio.insecure_channel(target.address) as channel:
-            method: Method = channel.unary_unary(target.path)
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            method: Method = channel.unary_unary(ECHO)
             body = await method(b"anything")
     redemption = RedeemResponse.FromString(body).redemption
     assert len(redemption.request_id) == len(redemption.offer_id) == len(str(new_id()))
