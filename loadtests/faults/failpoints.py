@@ -48,21 +48,22 @@ def reached_by(folder: Path, point: Failpoint) -> int | None:
     return None
 
 
-async def install_waiting_redeem(owner: asyncpg.Connection) -> None:
-    """Servers go on as before, since the function's signature and the migrations' books stay."""
-    text = redeem_source()
+async def install_waiting_redeem(owner: asyncpg.Connection, migrations: Path | None = None) -> None:
+    """Servers go on as before, since the function's signature and the migrations' books stay.
+    `migrations` is the folder of a test build's."""
+    text = redeem_source(migrations)
     head, found, tail = text.rpartition(END)
     assert found, f"{REDEEM_FILE} does not end as this expects"
     await owner.execute(f"{head}{WAIT}{END}{tail}")
 
 
-async def restore_redeem(owner: asyncpg.Connection) -> None:
+async def restore_redeem(owner: asyncpg.Connection, migrations: Path | None = None) -> None:
     """The function as the migrations have it."""
-    await owner.execute(redeem_source())
+    await owner.execute(redeem_source(migrations))
 
 
-def redeem_source() -> str:
-    return (default_folder() / "functions" / REDEEM_FILE).read_text()
+def redeem_source(migrations: Path | None) -> str:
+    return ((migrations or default_folder()) / "functions" / REDEEM_FILE).read_text()
 
 
 @contextlib.asynccontextmanager

@@ -120,7 +120,7 @@ async def converged_counters(
             pairs = [
                 pair for tenant in tenants for pair in await pairs_of(connection, redis, tenant)
             ]
-            if all(pair.redis in (None, pair.postgres) for pair in pairs):
+            if all(pair.redis == pair.postgres for pair in pairs):
                 return pairs
             if time.monotonic() > deadline:
                 return pairs
@@ -134,10 +134,15 @@ async def pairs_of(
     for row in await connection.fetch(COUNTERS_QUERY, tenant_id):
         stored = dict(row)
         offer_id = stored.pop("offer_id")
-        key = f"guerdon:{{{tenant_id.hex}:{offer_id.hex}}}:counters"
+        key = counters_key(tenant_id, offer_id)
         known = {str(name): str(value) for name, value in (await redis.hgetall(key)).items()}
         pairs.append(CounterPair(offer_id, known or None, stored))
     return pairs
+
+
+def counters_key(tenant_id: UUID, offer_id: UUID) -> str:
+    """Where Redis has what adapters/redis/admission.py tells it."""
+    return f"guerdon:{{{tenant_id.hex}}}:{offer_id.hex}:counters"
 
 
 def errors_in(path: Path) -> Iterator[str]:
