@@ -19,11 +19,12 @@ ATTEMPTS_MAX = 4
 # is not waited out here, since the caller's own retry does that better.
 RESEND_SECONDS_MIN = 0.05
 # Seconds a caller who may try again is told to wait: at least as long as a full queue takes, and at
-# most so long that all are back soon after a trouble has passed.
+# most so long that all are back soon after a trouble has passed. Thousands of callers to a process
+# need the most: with 5, their retries took a quarter of its work.
 RETRY_AFTER_SECONDS_MIN = 0.5
-RETRY_AFTER_SECONDS_MAX = 5.0
+RETRY_AFTER_SECONDS_MAX = 15.0
 # Seconds that such waits are multiples of: equal answers are kept ready, so there must be few.
-RETRY_AFTER_STEP_SECONDS = 0.05
+RETRY_AFTER_STEP_SECONDS = 0.1
 # Callers that are let come back, for each call that is answered: an eighth costs a sixteenth of the
 # work.
 RETRIES_SHARE_MAX = 0.125
