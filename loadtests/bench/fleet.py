@@ -120,6 +120,14 @@ class Fleet:
         order = orders.ClosedLoop(name, in_flight, now, until, calls)
         return by_name(self._ask(order, orders.RoundResult))
 
+    def begin_patience(self, order: orders.PatientLoop) -> None:
+        """Callers who come back until they know; nothing else can be asked before their end."""
+        self._tell(order)
+
+    def end_patience(self) -> orders.PatienceResult:
+        """Waits for the end of what was begun."""
+        return self._answer(orders.PatienceResult)
+
     def attempts(self, name: str) -> Iterator[Attempt]:
         """Everything that was sent to the target so far, read as it is asked for.
 

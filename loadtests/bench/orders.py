@@ -103,6 +103,18 @@ class OpenLoop(msgspec.Struct, frozen=True, tag="open_loop"):
     in_flight_max: int
 
 
+class PatientLoop(msgspec.Struct, frozen=True, tag="patient_loop"):
+    """Callers who send a request again, after the server's pushback, until they know its outcome,
+    and then the next one; open ones of an earlier order come first. They arrive within
+    `arrival_seconds`. With `settles_only` they send no new one. Answers PatienceResult."""
+
+    target: str
+    callers: int
+    until: float
+    arrival_seconds: float = 0.0
+    settles_only: bool = False
+
+
 class Flush(msgspec.Struct, frozen=True, tag="flush"):
     """Have every call so far in the target's file. Answers Done."""
 
@@ -115,7 +127,7 @@ class Drop(msgspec.Struct, frozen=True, tag="drop"):
     target: str
 
 
-Order: TypeAlias = Connect | Keep | ClosedLoop | OpenLoop | Flush | Drop
+Order: TypeAlias = Connect | Keep | ClosedLoop | OpenLoop | PatientLoop | Flush | Drop
 
 
 class Connected(msgspec.Struct, frozen=True, tag="connected"):
@@ -138,6 +150,14 @@ class RoundResult(msgspec.Struct, frozen=True, tag="round_result"):
     in_flight_max: int
 
 
+class PatienceResult(msgspec.Struct, frozen=True, tag="patience_result"):
+    """The requests whose outcome is not known yet, and the answers so far that sent a caller away
+    without saying for how long."""
+
+    open_requests: int
+    unguided: int
+
+
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """The order is carried out."""
 
@@ -148,4 +168,4 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     reason: str
 
 
-Answer: TypeAlias = Connected | RoundResult | Done | Failed
+Answer: TypeAlias = Connected | RoundResult | PatienceResult | Done | Failed

@@ -14,6 +14,7 @@ type aim struct {
 	layout      layout
 	connections []*connection
 	journal     *journal
+	patience    patience
 	// Every call's metadata.
 	context context.Context
 }

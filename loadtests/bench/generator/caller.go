@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -44,13 +45,20 @@ func newCaller(aimed *aim, clock clock, number int, countsFrom float64) *caller 
 	}
 }
 
-// call sends one request, and keeps and returns what came back before the deadline.
+// call sends one request with new ids.
 func (c *caller) call(deadline float64) call {
 	request, items := c.aim.layout.request(c.ids)
+	return c.send(request, items, deadline)
+}
+
+// send keeps and returns what came back before the deadline.
+func (c *caller) send(
+	request []byte, items []item, deadline float64, options ...grpc.CallOption,
+) call {
 	ctx, cancel := context.WithDeadline(c.aim.context, c.clock.at(deadline))
 	defer cancel()
 	made := call{sentAt: c.clock.now()}
-	err := c.connection.Invoke(ctx, c.aim.Path, request, &made.body)
+	err := c.connection.Invoke(ctx, c.aim.Path, request, &made.body, options...)
 	made.answeredAt = c.clock.now()
 	if err != nil {
 		made.code, made.body = codeAndDetails(err)

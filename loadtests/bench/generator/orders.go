@@ -32,6 +32,14 @@ type openLoopOrder struct {
 	InFlightMax    int     `json:"in_flight_max"`
 }
 
+type patientLoopOrder struct {
+	Target         string  `json:"target"`
+	Callers        int     `json:"callers"`
+	Until          float64 `json:"until"`
+	ArrivalSeconds float64 `json:"arrival_seconds"`
+	SettlesOnly    bool    `json:"settles_only"`
+}
+
 type nameOrder struct {
 	Target string `json:"target"`
 }
@@ -61,6 +69,12 @@ type roundResult struct {
 	LatenciesSeconds []float64       `json:"latencies_seconds"`
 	Late             int64           `json:"late"`
 	InFlightMax      int             `json:"in_flight_max"`
+}
+
+type patienceResult struct {
+	Type         string `json:"type"`
+	OpenRequests int    `json:"open_requests"`
+	Unguided     int    `json:"unguided"`
 }
 
 type done struct {
@@ -107,6 +121,8 @@ func (g *generator) carryOut(line []byte) (any, error) {
 		return withOrder(line, g.closedLoop)
 	case "open_loop":
 		return withOrder(line, g.openLoop)
+	case "patient_loop":
+		return withOrder(line, g.patientLoop)
 	case "flush":
 		return withOrder(line, g.flush)
 	case "drop":
@@ -166,6 +182,14 @@ func (g *generator) openLoop(order openLoopOrder) (any, error) {
 		return nil, fmt.Errorf("%v calls a second: a rate above 0 is needed", order.CallsPerSecond)
 	}
 	return runOpenLoop(found, g.clock, order), nil
+}
+
+func (g *generator) patientLoop(order patientLoopOrder) (any, error) {
+	found, err := g.loaded(order.Target, order.Callers)
+	if err != nil {
+		return nil, err
+	}
+	return runPatientLoop(found, g.clock, order), nil
 }
 
 // flush writes out what is kept of the target's calls.
