@@ -34,7 +34,7 @@ CALL_SECONDS = 20.0
 PATIENCE_SECONDS = 30.0
 POLL_SECONDS = 0.01
 # Tries of one intent until its answer is definite, and seconds between two of them.
-TRIES_MAX = 20
+TRIES_MAX = 8
 PAUSE_SECONDS = 0.05
 OTHER_QUANTITY = 3
 
