@@ -64,9 +64,11 @@ def judged(goal: Goal, turns: Sequence[float], note: str = "") -> Judged:
 
 
 def ratio(goal: Goal, rows: Mapping[str, Row]) -> Judged:
-    """Items a second of one row by another's, each pair from one turn."""
+    """Items a second of one row by another's, each pair from one turn. A turn in which the rival
+    answered nothing says nothing; without any other the ratio is 0."""
     above, below = (rows[name].items_per_second.turns for name in goal.rows)
-    return judged(goal, [one / other for one, other in zip(above, below, strict=True)])
+    pairs = zip(above, below, strict=True)
+    return judged(goal, [one / other for one, other in pairs if other > 0] or [0.0])
 
 
 def row_of(name: str, rounds: Sequence[Measured], granted_share: float = 1.0) -> Row:

@@ -39,6 +39,13 @@ def test_a_ratio_is_the_median_over_pairs_of_one_turn() -> None:
     assert not found.met_first
 
 
+def test_a_turn_without_the_rivals_answers_says_nothing() -> None:
+    hot = [measured({"OK": calls}) for calls in (600, 900)]
+    echo = [measured({"OK": calls}) for calls in (1000, 0)]
+    rows = {"hot": row_of("hot", hot), "echo": row_of("echo", echo)}
+    assert ratio(RATIOS["hot_echo"], rows).turns == [0.6]
+
+
 def test_a_pair_is_not_torn_apart_by_sorting() -> None:
     hot = [measured({"OK": calls}) for calls in (100, 1000)]
     echo = [measured({"OK": calls}) for calls in (100, 1000)]
