@@ -9,6 +9,8 @@ import asyncpg
 import pytest
 
 from guerdon.adapters.postgres.connection import Database
+from guerdon.dataplane import redeem
+from guerdon.domain.errors import DependencyUnavailable
 from guerdon.domain.identifiers import OfferId, TenantId
 from guerdon.domain.redemption import RevokeOutcome
 from guerdon.ports import Counters
@@ -192,6 +194,19 @@ async def test_a_poison_item_fails_alone(
     failed = [n for n, answer in enumerate(answers) if isinstance(answer, BaseException)]
     assert failed == [17]
     assert (await counters(owner, offer))["used"] == 39
+
+
+async def test_what_was_frozen_for_longer_than_a_batch_may_take_is_not_counted(
+    engine: Engine, owner: asyncpg.Connection, tenant: TenantId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer = await insert_offer(owner, tenant, total_limit=1)
+    late = command(tenant, offer)
+    monkeypatch.setattr(redeem, "BATCH_SECONDS_MAX", 0.0)
+    with pytest.raises(DependencyUnavailable):
+        await engine.redeem(late, SECONDS)
+    assert (await counters(owner, offer))["used"] == 0
+    monkeypatch.undo()
+    assert await engine.outcome(late) == "GRANTED"
 
 
 async def test_a_cancelled_call_counts_wholly_or_not_at_all(

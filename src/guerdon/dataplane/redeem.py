@@ -15,7 +15,7 @@ import msgspec
 from guerdon.dataplane.batcher import Batcher
 from guerdon.dataplane.committing import redeem_each
 from guerdon.dataplane.judgement import Judgement, confirm, forget_stale, judge
-from guerdon.domain.errors import Conflict, GuerdonError
+from guerdon.domain.errors import Conflict, DependencyUnavailable, GuerdonError
 from guerdon.domain.identifiers import CustomerId, OfferId, TenantId
 from guerdon.domain.offers import OfferReference
 from guerdon.domain.redemption import (
@@ -32,7 +32,7 @@ from guerdon.domain.refusals import (
     refuse_request,
     refuse_use,
 )
-from guerdon.limits import ATTEMPTS_MAX
+from guerdon.limits import ATTEMPTS_MAX, BATCH_SECONDS_MAX
 from guerdon.ports import (
     Admission,
     Observation,
@@ -117,6 +117,8 @@ class Redeem:
         self, tenant_id: TenantId, attempts: Sequence[Attempt]
     ) -> Sequence[Answer | Exception]:
         """One pass over a batch: which roads, the noes confirmed, the others redeemed."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
         priced = _prices(attempts)
         doubtful = await self._find_doubtful(tenant_id, attempts)
         answers: dict[int, Answer | Exception] = {}
@@ -128,6 +130,9 @@ class Redeem:
             if number not in answers
         }
         if items:
+            # A process that was frozen on the way must not count what its callers have given up.
+            if clock() - began > BATCH_SECONDS_MAX:
+                raise DependencyUnavailable
             answers |= await self._redeem_items(tenant_id, attempts, items)
         in_order = [answers[number] for number in range(len(attempts))]
         self._count(in_order)
