@@ -85,7 +85,7 @@ def check_rows_were_asked_for(evidence: Evidence) -> Iterator[str]:
     """Every row was asked for, with its offer, customer, product and order."""
     for row in evidence.rows:
         attempt = evidence.attempts.get(row.request_id)
-        if attempt is None:
+        if attempt is None or not (attempt.answers or attempt.others):
             yield f"request {row.request_id}: nobody sent it"
         elif limit_keys(attempt) != limit_keys(row):
             yield f"request {row.request_id}: the row is of another offer, customer or product"
@@ -96,7 +96,11 @@ def check_rows_were_asked_for(evidence: Evidence) -> Iterator[str]:
 def check_rows_were_told(evidence: Evidence) -> Iterator[str]:
     """Every attempt became definite, and each with a row was answered OK."""
     for attempt in evidence.history.attempts:
-        if not any(answer.is_definite for answer in (*attempt.answers, *attempt.others)):
+        answers = (*attempt.answers, *attempt.others)
+        if not answers and attempt.revokes:
+            # Its client was killed when it had revoked and not redeemed yet.
+            continue
+        if not any(answer.is_definite for answer in answers):
             yield f"request {attempt.request_id}: no definite answer"
         elif attempt.request_id in evidence.rows_by_request and not grants_of(attempt):
             yield f"request {attempt.request_id}: refused, and has a row"

@@ -109,7 +109,8 @@ def plan_of(arguments: argparse.Namespace, seed: int) -> tuple[Tier, Schedule]:
         return tier, kills_schedule(tier, arguments.kills, seed)
     tier = NIGHTLY if arguments.nightly else QUICK
     if arguments.seconds is not None:
-        tier = Tier(f"seconds {arguments.seconds:g}", arguments.seconds, QUICK.attempts_per_second)
+        name = f"seconds {arguments.seconds:g}"
+        tier = msgspec.structs.replace(QUICK, name=name, seconds=arguments.seconds)
     return tier, schedule_of(tier, seed)
 
 

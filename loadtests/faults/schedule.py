@@ -12,8 +12,6 @@ from loadtests.faults.points import POINT_FAULTS, draw_point
 KILLS = {"kill_server": 1.0, "kill_postgres": 1 / 5, "kill_redis": 1 / 5, "flush_redis": 1 / 2}
 
 
-# Seconds that something stays dead in a run of counted kills.
-DEAD_SECONDS_MAX = 1.0
 # A process of clients is killed; the others are the site's, see faults.py.
 KILL_CLIENTS = "kill_clients"
 
@@ -68,7 +66,7 @@ def counted_schedule(
     names = chance.sample(names, len(names))
     share = seconds / max(1, len(names))
     steps = [
-        Step((place + chance.random()) * share, shortened(draw(name, chance, servers)))
+        Step((place + chance.random()) * share, draw(name, chance, servers))
         for place, name in enumerate(names)
     ]
     return Schedule(seed, seconds, servers, tuple(steps))
@@ -78,9 +76,15 @@ def draw_any(fault: str, chance: random.Random, servers: int) -> Injection:
     return draw_point(fault, chance) if fault in POINT_FAULTS else draw(fault, chance, servers)
 
 
-def shortened(injection: Injection) -> Injection:
-    """Dead for a moment only: the point is that it died, and there are many to come."""
-    return msgspec.structs.replace(injection, seconds=min(injection.seconds, DEAD_SECONDS_MAX))
+def shortened(schedule: Schedule, seconds_max: float) -> Schedule:
+    """The same faults, none longer than so."""
+
+    def cut(step: Step) -> Step:
+        seconds = min(step.injection.seconds, seconds_max)
+        injection = msgspec.structs.replace(step.injection, seconds=seconds)
+        return msgspec.structs.replace(step, injection=injection)
+
+    return msgspec.structs.replace(schedule, steps=tuple(map(cut, schedule.steps)))
 
 
 def kill_counts(kills: int) -> dict[str, int]:

@@ -178,7 +178,8 @@ def sent_attempts(told: Told, tenant_id: UUID) -> list[Attempt]:
     return [
         attempt
         for request_id, attempt in told.attempts.items()
-        if told.tenants[request_id] == tenant_id and (attempt.answers or attempt.others)
+        if told.tenants[request_id] == tenant_id
+        and (attempt.answers or attempt.others or attempt.revokes)
     ]
 
 
@@ -259,7 +260,7 @@ def redis_equals_postgres(record: RunRecord) -> Invariant:
     wrong = [
         f"offer {pair.offer_id}: Redis {pair.redis}, Postgres {pair.postgres}"
         for pair in pairs
-        if pair.redis not in (None, pair.postgres)
+        if pair.redis != pair.postgres
     ]
     return invariant_of(
         "I17",

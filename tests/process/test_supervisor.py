@@ -1,6 +1,8 @@
 """The supervisor and its workers, as real processes on a real database."""
 
+import asyncio
 import os
+import secrets
 import signal
 from pathlib import Path
 
@@ -12,11 +14,26 @@ from grpc_health.v1 import health_pb2
 from guerdon.limits import WORKER_SILENT_LOOK_SECONDS, WORKER_SILENT_LOOKS_MAX
 from guerdon.serving.messages import ExitCode
 from guerdon.serving.supervisor import METRICS_FOLDER_VARIABLE
-from tests.process.servers import PATIENCE_SECONDS, Server, environment, serving, started
+from loadtests.history import Attempt
+from tests.process.servers import (
+    PATIENCE_SECONDS,
+    POLL_SECONDS,
+    Server,
+    environment,
+    serving,
+    started,
+)
+from tests.races.clients import REDEEM, connected, redeem_message
+from tests.races.site import open_store
 from tests.support.databases import DatabaseFactory
+from tests.support.ledger import new_id
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+WAITING_QUERY = """
+    select exists (
+      select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())
+"""
 # Until a frozen worker is given up, and a new one is there.
 FROZEN_SECONDS_MAX = WORKER_SILENT_LOOKS_MAX * WORKER_SILENT_LOOK_SECONDS + PATIENCE_SECONDS
 
@@ -77,6 +94,30 @@ async def test_a_killed_supervisor_takes_its_workers_along_and_leaves_the_port(
                 lambda: not psutil.wait_procs(workers, timeout=0)[1], "the old workers end"
             )
             assert await ask_health(second.address) == SERVING
+
+
+async def test_a_worker_ends_its_calls_in_peace_when_its_supervisor_was_killed(
+    tmp_path: Path, database_url: str, owner: asyncpg.Connection
+) -> None:
+    """It goes on telling its health meanwhile, and nobody hears it."""
+    pepper = secrets.token_bytes(32)
+    env = environment(database_url, GUERDON_API_KEY_PEPPER=pepper.hex())
+    async with open_store(database_url, pepper) as store, serving(tmp_path, env) as server:
+        tenant = await store.new_tenant()
+        message = redeem_message(Attempt(new_id(), await tenant.new_offer(), new_id()))
+        workers = [psutil.Process(pid) for pid in pids(server)]
+        async with connected([server.address], tenant.key, 1) as (client,), owner.transaction():
+            await owner.execute("select from guerdon.offer_counters for update")
+            calling = asyncio.create_task(client.send(REDEEM, message, seconds=PATIENCE_SECONDS))
+            for _ in range(int(PATIENCE_SECONDS / POLL_SECONDS)):
+                if await store.owner.fetchval(WAITING_QUERY):
+                    break
+                await asyncio.sleep(POLL_SECONDS)
+            server.process.kill()
+            await calling
+        await asyncio.to_thread(psutil.wait_procs, workers, PATIENCE_SECONDS)
+        assert not any(worker.is_running() for worker in workers)
+        assert "worker failed" not in server.log.read_text()
 
 
 async def test_a_killed_supervisors_metrics_go_at_the_next_start(

@@ -164,7 +164,9 @@ class Worker:
             log.info("serving")
 
     def _report(self, report: Report) -> None:
-        self._writer.write(encode(report))
+        # A killed supervisor hears nothing; the calls that are under way end all the same.
+        if not self._writer.is_closing():
+            self._writer.write(encode(report))
 
 
 async def _problem_with_writing(application: bootstrap.Application) -> str:
