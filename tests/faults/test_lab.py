@@ -37,7 +37,7 @@ async def test_a_short_run_holds_and_can_be_judged_again(tmp_path: Path) -> None
     assert code in (HELD, VACUOUS), said
     assert f"seed {SEED}" in said
     assert "FAIL" not in said
-    assert page.read_text().startswith("<!doctype html>")
+    assert page.read_text().startswith("<!DOCTYPE html>")
     record = load_record(kept)
     assert record.marks
     assert (kept / DUMP_FILE).stat().st_size
