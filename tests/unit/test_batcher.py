@@ -123,13 +123,15 @@ async def test_a_full_queue_sheds_at_once() -> None:
         (2, 0.0, 0.6 * QUEUE_SECONDS_MAX, SECONDS, True),
         (2, 0.4 * QUEUE_SECONDS_MAX, 0.0, SECONDS, False),
         (2, 0.4 * QUEUE_SECONDS_MAX, 0.0, 0.5 * QUEUE_SECONDS_MAX, True),
-        (0, 10 * QUEUE_SECONDS_MAX, 10 * QUEUE_SECONDS_MAX, 0.0, False),
+        (0, 0.5 * QUEUE_SECONDS_MAX, 0.0, 0.4 * QUEUE_SECONDS_MAX, True),
+        (0, 4 * QUEUE_SECONDS_MAX, 4 * QUEUE_SECONDS_MAX, SECONDS, False),
     ],
     ids=[
         "batches are slow",
         "the present batch is slow",
         "batches are quick",
         "the caller has less time",
+        "the caller has less time than a batch takes",
         "the next batch has room at any pace",
     ],
 )

@@ -74,14 +74,19 @@ class _Queue(Generic[Item, Answer]):
         self.began = now
 
     def is_full(self, now: float, seconds: float) -> bool:
-        """Whether one more would wait for over QUEUE_SECONDS_MAX, or over `seconds`. There is
-        always room for the next batch, since nobody knows how long that takes."""
+        """Whether one more would wait for over QUEUE_SECONDS_MAX, or could not be answered within
+        `seconds`, going by the last batch. There is always room for the next batch, since nobody
+        knows how long that takes."""
         waiting = len(self.entries)
         if waiting < BATCH_ITEMS_MAX:
-            return False
+            return self.batch_seconds > seconds
         batch_seconds = max(self.batch_seconds, now - self.began)
         wait_seconds = waiting / BATCH_ITEMS_MAX * batch_seconds
-        return waiting >= QUEUE_ITEMS_MAX or wait_seconds > min(seconds, QUEUE_SECONDS_MAX)
+        return (
+            waiting >= QUEUE_ITEMS_MAX
+            or wait_seconds > QUEUE_SECONDS_MAX
+            or wait_seconds + self.batch_seconds > seconds
+        )
 
 
 class Batcher(Generic[Item, Answer]):
