@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from guerdon.embedded import temporary_postgres
 from guerdon.embedded.binaries import find_postgres
@@ -37,9 +38,9 @@ def read_dump(database_url: str, folder: Path) -> None:
     run_tool("pg_restore", *options, f"--dbname={database_url}", str(folder / DUMP_FILE))
 
 
-def run_tool(name: str, *arguments: str, out: object = None) -> None:
+def run_tool(name: str, *arguments: str, out: IO[bytes] | None = None) -> None:
     command = [str(find_postgres().folder / name), *arguments]
-    subprocess.run(command, check=True, timeout=DUMP_SECONDS_MAX, stdout=out)  # type: ignore[call-overload]
+    subprocess.run(command, check=True, timeout=DUMP_SECONDS_MAX, stdout=out)
 
 
 def keep(folder: Path, target: Path) -> Path:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -21,6 +21,8 @@ MEGABYTE = 1024 * 1024
 # Seconds after the last call within which Redis must say what Postgres says.
 CONVERGE_SECONDS_MAX = 30.0
 POLL_SECONDS = 0.25
+# Seconds in which a telling that is under way arrives.
+TELL_SECONDS = 1.0
 # Seconds in which everything that was under way must have ended: a statement's bound, and more.
 IDLE_SECONDS_MAX = 30.0
 
@@ -45,6 +47,10 @@ COUNTERS_QUERY = """
     where c.tenant_id = $1 and c.slot = 0
     order by o.offer_id
 """
+
+
+# Asks for one use of each of these offers.
+Use = Callable[[Sequence[UUID]], Awaitable[None]]
 
 
 class Watch:
@@ -86,13 +92,13 @@ async def until_idle(database_url: str) -> None:
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def observe(site: Site, record: RunRecord) -> None:
-    """Fills `record.observed` after the last call."""
+async def observe(site: Site, record: RunRecord, use: Use) -> None:
+    """Fills `record.observed` after the last call, but for those of `use`."""
     await until_idle(site.database_url)
     async with database(site.database_url) as connection:
         found = record.observed
         found.leftovers = await leftovers(connection)
-        found.counters = await converged_counters(site, connection, record.tenants)
+        found.counters = await converged_counters(site, connection, record.tenants, use)
     found.log_errors = [line for path in site.logs for line in errors_in(path)]
 
 
@@ -111,19 +117,24 @@ async def leftovers(connection: asyncpg.Connection) -> list[str]:
 
 
 async def converged_counters(
-    site: Site, connection: asyncpg.Connection, tenants: Sequence[UUID]
+    site: Site, connection: asyncpg.Connection, tenants: Sequence[UUID], use: Use
 ) -> list[CounterPair]:
-    """Once they are equal, or as they are when the time is over."""
+    """Once they are equal, or as they are when the time is over.
+
+    A telling that Redis did not take in time is lost, and the next use of the offer tells all of
+    it: so those that differ are used now and then.
+    """
     deadline = time.monotonic() + CONVERGE_SECONDS_MAX
     async with Redis.from_url(site.redis[site.primary].url, decode_responses=True) as redis:
         while True:
             pairs = [
                 pair for tenant in tenants for pair in await pairs_of(connection, redis, tenant)
             ]
-            if all(pair.redis == pair.postgres for pair in pairs):
+            differing = [pair.offer_id for pair in pairs if pair.redis != pair.postgres]
+            if not differing or time.monotonic() > deadline:
                 return pairs
-            if time.monotonic() > deadline:
-                return pairs
+            await asyncio.sleep(TELL_SECONDS)
+            await use(differing)
             await asyncio.sleep(POLL_SECONDS)
 
 

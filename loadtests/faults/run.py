@@ -22,7 +22,7 @@ from loadtests.faults.admin_traffic import Admins
 from loadtests.faults.calls import Caller
 from loadtests.faults.clients import Met, Order
 from loadtests.faults.faults import apply
-from loadtests.faults.intents import IntentLog, read_told
+from loadtests.faults.intents import IntentLog, Told, read_told
 from loadtests.faults.market import open_market
 from loadtests.faults.observe import Watch, observe, until_idle
 from loadtests.faults.points import POINT_FAULTS, apply_point
@@ -243,7 +243,18 @@ class Run:
     async def observe(self) -> None:
         """What only the standing site can tell."""
         self._tell("comparing Redis with Postgres", 0.9, Met())
-        await observe(self._site, self.record)
+        demand = Demand(self.record.wares, f"{self.record.schedule.seed} trickle")
+        with IntentLog(self._folder / HISTORY_FOLDER / "trickle") as log:
+            caller = Caller(log, self._site.addresses, self._keys)
+            settler = Settler(caller, Told(), self.record.schedule.seed)
+
+            async def use(offers: Sequence[UUID]) -> None:
+                await settler.use(
+                    [ware for ware in self.record.wares if ware.offer_id in offers], demand
+                )
+
+            await observe(self._site, self.record, use)
+            await caller.close()
         self.record.ended_at = time.monotonic()
 
     def _note_phase(self, name: str, began_at: float) -> None:

@@ -100,6 +100,11 @@ class Settler:
             customers=customers,
         )
 
+    async def use(self, wares: Sequence[Ware], demand: Demand) -> None:
+        """Ask for one use of each."""
+        intents = [self._intent(ware, demand, next(iter(ware.products), None)) for ware in wares]
+        await each(intents, self._ask)
+
     def _intent(self, ware: Ware, demand: Demand, product_id: UUID | None) -> Intent:
         """By a new customer, so that no customer's limit stands before the others."""
         drawn = demand.next(ware)

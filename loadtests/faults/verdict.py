@@ -267,7 +267,7 @@ def redis_equals_postgres(record: RunRecord) -> Invariant:
         "Within 30 s of quiet Redis says what Postgres says.",
         len(pairs),
         "offers",
-        "counters and limits of every offer; there are no tickets",
+        "counters and limits of every offer, after another use of those that differ; no tickets",
         wrong,
     )
 
