@@ -1,13 +1,14 @@
--- record.lua: tell what is committed of offers of one tenant. Of two tellings of an offer the higher
--- sequence wins, so they may arrive in any order.
+-- record.lua: tell what is committed of offers of one tenant. Of two tellings of an offer the
+-- higher sequence wins, so they may arrive in any order.
 --
 -- KEYS[2i-1]  counters of the i-th offer (hash: sequence, version, used, total_limit,
 --             customer_limit)
 -- KEYS[2i]    uses by customer of the same offer (hash: customer digest -> 'sequence:used')
--- ARGV[1]     time to live (seconds): it counts from the first write, so that nothing stays for ever
--- ARGV[2..]   for each offer in turn: sequence of its last effect, offer version, used, total limit,
---             limit per customer ('' = none), number of its customers, then for each of them
---             digest, used
+-- ARGV[1]     time to live (seconds): it counts from the first write, so that nothing stays for
+--             ever
+-- ARGV[2..]   for each offer in turn: sequence of its last effect, offer version, used, total
+--             limit, limit per customer ('' = none), number of its customers, then for each of
+--             them digest, used
 --
 -- Returns how many offers' counters were newer than those known.
 
@@ -18,7 +19,7 @@ end
 -- Customers in one command: unpack() takes no more than a few thousand values.
 local CUSTOMERS_MAX = 256
 
--- ARGV[first], ARGV[first + 2] and so on to ARGV[last - 1] are digests, each with its uses behind it.
+-- ARGV[first], ARGV[first + 2] and so on to ARGV[last - 1] are digests, each with its uses behind.
 local function record_customers(key, sequence, first, last)
   local digests = {}
   for i = first, last, 2 do
