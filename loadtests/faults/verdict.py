@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from loadtests.audit import Finding, Report, audit
-from loadtests.faults.intents import Stray, Told
+from loadtests.faults.intents import Stray, Told, without_collecting
 from loadtests.faults.record import RunRecord
 from loadtests.faults.report import FaultMark, Invariant, Minimum, RunReport, Second, Timeline
 from loadtests.faults.settle import tell_ambiguity
@@ -142,6 +142,11 @@ CLAIMS = (
 
 def judge(record: RunRecord, told: Told, database_url: str) -> RunReport:
     """Reads the whole database; writes nothing."""
+    with without_collecting():
+        return _judge(record, told, database_url)
+
+
+def _judge(record: RunRecord, told: Told, database_url: str) -> RunReport:
     attempts = {tenant: sent_attempts(told, tenant) for tenant in record.tenants}
     reports = asyncio.run(audit_tenants(record, attempts, database_url))
     findings: dict[str, list[Finding]] = {}
