@@ -39,12 +39,12 @@ class ApplicableOffers:
         tenant = await self._catalogue.tenant(purchase.tenant_id)
         for attempt in range(ATTEMPTS_MAX):
             product = await self._find_product(purchase)
-            candidates = await self._rank(purchase, product, tenant, for_anyone=for_anyone)
+            judgements = await self._rank(purchase, product, tenant, for_anyone=for_anyone)
             observations = await self._observer.observe_all(
                 purchase.tenant_id,
-                [_probe(candidate, purchase, customer_id) for candidate in candidates],
+                [_probe(judgement, customer_id) for judgement in judgements],
             )
-            passed, stale = _sift(purchase, tenant, product, candidates, observations)
+            passed, stale = _sift(judgements, observations)
             if not stale or attempt == ATTEMPTS_MAX - 1:
                 break
             for offer in stale:
@@ -60,44 +60,51 @@ class ApplicableOffers:
 
     async def _rank(
         self, purchase: Purchase, product: Product | None, tenant: Tenant, *, for_anyone: bool
-    ) -> Sequence[Candidate]:
+    ) -> Sequence[Judgement]:
         offers = await self._catalogue.automatic_offers(purchase.tenant_id)
         if for_anyone:
             offers = [offer for offer in offers if _is_for_anyone(offer)]
-        ranked = guards.rank_candidates(purchase, offers, product, tenant, self._now())
-        return ranked[:APPLICABLE_CANDIDATES_MAX]
+        now = self._now()
+        ranked = guards.rank_candidates(purchase, offers, product, tenant, now)
+        return [
+            Judgement(
+                purchase,
+                tenant,
+                candidate.offer,
+                product if guards.needs_product(candidate.offer, tenant) else None,
+                candidate.priced,
+                now,
+            )
+            for candidate in ranked[:APPLICABLE_CANDIDATES_MAX]
+        ]
 
 
 def _is_for_anyone(offer: Offer) -> bool:
     return offer.audience_mode is AudienceMode.EVERYONE and not offer.rules
 
 
-def _probe(candidate: Candidate, purchase: Purchase, customer_id: CustomerId | None) -> Probe:
+def _probe(judgement: Judgement, customer_id: CustomerId | None) -> Probe:
+    assert judgement.offer is not None
+    assert isinstance(judgement.decision, PricedLine)
     return Probe(
-        offer=OfferReference(offer_id=candidate.offer.offer_id),
+        offer=OfferReference(offer_id=judgement.offer.offer_id),
         customer_id=customer_id,
-        target_id=candidate.priced.target_id,
-        product_id=purchase.line.product_id,
+        target_id=judgement.decision.target_id,
+        product_id=judgement.purchase.line.product_id,
     )
 
 
 def _sift(
-    purchase: Purchase,
-    tenant: Tenant,
-    product: Product | None,
-    candidates: Sequence[Candidate],
-    observations: Sequence[Observation],
+    judgements: Sequence[Judgement], observations: Sequence[Observation]
 ) -> tuple[list[Candidate], list[Offer]]:
     """The candidates that pass, in their order, and the offers that were judged stale."""
     passed: list[Candidate] = []
     stale: list[Offer] = []
-    for candidate, seen in zip(candidates, observations, strict=True):
-        offer = candidate.offer
-        relevant = product if guards.needs_product(offer, tenant) else None
-        judgement = Judgement(purchase, tenant, offer, relevant, candidate.priced)
+    for judgement, seen in zip(judgements, observations, strict=True):
+        assert judgement.offer is not None
         confirmed = confirm(judgement, seen)
         if isinstance(confirmed, StaleVersion):
-            stale.append(offer)
+            stale.append(judgement.offer)
         elif isinstance(confirmed, PricedLine):
-            passed.append(Candidate(offer, confirmed))
+            passed.append(Candidate(judgement.offer, confirmed))
     return passed, stale

@@ -58,9 +58,10 @@ class CheckEligibility:
         for _ in range(ATTEMPTS_MAX):
             offer = await self._catalogue.offer(question.tenant_id, question.offer)
             product = await self._find_product(question, offer, tenant)
+            now = self._now()
             decision = None
             if offer is not None:
-                decision = _decide(question, offer, product, tenant, self._now())
+                decision = _decide(question, offer, product, tenant, now)
             seen = await self._observer.observe(
                 question.tenant_id, _probe(question, decision), explain=True, seconds=seconds
             )
@@ -71,7 +72,9 @@ class CheckEligibility:
             elif offer is None:
                 raise Refused(refuse_unknown(question.offer))
             else:
-                return _report(question, offer, product, tenant, seen)
+                if guards.window_reason(offer, now) is not guards.window_reason(offer, seen.clock):
+                    decision = _decide(question, offer, product, tenant, seen.clock)
+                return _report(question, offer, decision, seen)
         raise Conflict
 
     async def _find_product(
@@ -115,11 +118,9 @@ def _probe(question: EligibilityQuestion, decision: PricedLine | Refusal | None)
 def _report(
     question: EligibilityQuestion,
     offer: Offer,
-    product: Product | None,
-    tenant: Tenant,
+    decision: PricedLine | Refusal | None,
     seen: Observation,
 ) -> EligibilityReport:
-    decision = _decide(question, offer, product, tenant, seen.clock)
     priced = decision if isinstance(decision, PricedLine) else None
     refusals = [decision] if isinstance(decision, Refusal) else []
     product_id = question.line.product_id if question.line else None

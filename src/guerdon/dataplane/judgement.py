@@ -20,13 +20,23 @@ from guerdon.ports import Observation, OfferCatalogue, StaleVersion
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """A purchase, what was known when the guards looked at it, and what they said."""
+    """A purchase, what was known when the guards looked at it, and what they said at that time."""
 
     purchase: Purchase
     tenant: Tenant
     offer: Offer | None
     product: Product | None
     decision: PricedLine | Refusal
+    decided_at: datetime
+
+    def decision_at(self, now: datetime) -> PricedLine | Refusal:
+        """What the guards say at another time: the same, unless the offer's window is between."""
+        offer = self.offer
+        if offer is None:
+            return self.decision
+        if guards.window_reason(offer, now) is guards.window_reason(offer, self.decided_at):
+            return self.decision
+        return guards.decide(self.purchase, offer, self.product, self.tenant, now)
 
 
 async def judge(
@@ -36,13 +46,13 @@ async def judge(
     tenant = await catalogue.tenant(purchase.tenant_id)
     offer = await catalogue.offer(purchase.tenant_id, reference)
     if offer is None:
-        return Judgement(purchase, tenant, None, None, refuse_unknown(reference))
+        return Judgement(purchase, tenant, None, None, refuse_unknown(reference), now)
     product = None
     product_id = purchase.line.product_id
     if product_id is not None and guards.needs_product(offer, tenant):
         product = await catalogue.product(purchase.tenant_id, product_id)
     decision = guards.decide(purchase, offer, product, tenant, now)
-    return Judgement(purchase, tenant, offer, product, decision)
+    return Judgement(purchase, tenant, offer, product, decision, now)
 
 
 def confirm(judgement: Judgement, observation: Observation) -> PricedLine | Refusal | StaleVersion:
@@ -56,11 +66,11 @@ def confirm(judgement: Judgement, observation: Observation) -> PricedLine | Refu
         return stale
     if offer is None:
         return judgement.decision
-    purchase = judgement.purchase
-    decision = guards.decide(purchase, offer, product, judgement.tenant, observation.clock)
+    decision = judgement.decision_at(observation.clock)
     if isinstance(decision, Refusal):
         return decision
-    refusals = refusals_of_use(offer, purchase.line.product_id, decision, observation)
+    product_id = judgement.purchase.line.product_id
+    refusals = refusals_of_use(offer, product_id, decision, observation)
     return next(refusals, decision)
 
 

@@ -69,6 +69,15 @@ def refuse_offer(
     return _refuse_state(offer, now) or _refuse_terms(offer, service_type, currency)
 
 
+def window_reason(offer: Offer, now: datetime) -> RefusalReason | None:
+    """What the time says against the offer, which is all that `decide` reads of it."""
+    if offer.starts_at is not None and now < offer.starts_at:
+        return RefusalReason.OFFER_NOT_STARTED
+    if offer.ends_at is not None and now >= offer.ends_at:
+        return RefusalReason.OFFER_ENDED
+    return None
+
+
 def needs_product(offer: Offer, tenant: Tenant) -> bool:
     """Whether the facts of the line's product matter for the decision or the price."""
     return (
@@ -127,11 +136,8 @@ def _relevant_facts(
 def _refuse_state(offer: Offer, now: datetime) -> Refusal | None:
     if offer.status not in REDEEMABLE_STATUSES:
         return refuse_use(RefusalReason.OFFER_NOT_ACTIVE, offer)
-    if offer.starts_at is not None and now < offer.starts_at:
-        return refuse_use(RefusalReason.OFFER_NOT_STARTED, offer)
-    if offer.ends_at is not None and now >= offer.ends_at:
-        return refuse_use(RefusalReason.OFFER_ENDED, offer)
-    return None
+    reason = window_reason(offer, now)
+    return None if reason is None else refuse_use(reason, offer)
 
 
 def _refuse_terms(offer: Offer, service_type: ServiceType, currency: str | None) -> Refusal | None:
