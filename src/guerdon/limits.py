@@ -101,6 +101,8 @@ REDIS_SHELF_ITEMS_MAX = 250
 REDIS_SHELF_TTL_SECONDS = 24 * 3600
 # Seconds the breaker stays open before one call tries Redis again.
 REDIS_RETRY_SECONDS = 1.0
+# Offers whose counters a process keeps for a Redis that is away: bounds its memory.
+REDIS_UNTOLD_OFFERS_MAX = 10_000
 # Seconds an offer's counters live in Redis untouched: bounds its memory.
 REDIS_COUNTERS_TTL_SECONDS = 3600
 

@@ -139,7 +139,7 @@ async def test_a_lying_redis_refuses_nobody_and_is_corrected(
     customer = command(tenant, offer).customer_id
     lie = Counters(offer, 1, 0, 99, 2, 1, {customer: 9})
     engine.admission.record(tenant, [lie])
-    await engine.admission.close()
+    await engine.admission.told()
     assert await engine.outcome(command(tenant, offer, customer_id=customer)) == "GRANTED"
     assert await engine.outcome(command(tenant, offer)) == "GRANTED"
     assert await engine.outcome(command(tenant, offer)) == "TOTAL_LIMIT_REACHED"

@@ -68,7 +68,7 @@ async def confirmed_refusal(site: Site, redis_url: str, asked: RedeemCommand) ->
         if asked.offer.offer_id is not None:
             lie = Counters(asked.offer.offer_id, 1, 999, 999, TOTAL_LIMIT, None, {})
             engine.admission.record(site.tenant, [lie])
-            await engine.admission.close()
+            await engine.admission.told()
         refusal = await refusal_of_redeem(engine, asked)
     assert watched.roads == [CONFIRMED]
     return refusal

@@ -185,7 +185,7 @@ class WatchedAdmission:
 
     async def _reach_when_told(self) -> None:
         if isinstance(self._admission, RedisAdmission):
-            await self._admission.close()
+            await self._admission.told()
         self._points.reach(Failpoint.TOLD, OutcomeUnknown)
 
 

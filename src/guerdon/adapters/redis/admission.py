@@ -2,17 +2,19 @@
 
 One EVALSHA for a batch, and under load what the batch before committed rides along in its round
 trip. Redis is given REDIS_TIMEOUT_SECONDS; when it fails, a breaker leaves it alone for
-REDIS_RETRY_SECONDS and every use is likely meanwhile.
+REDIS_RETRY_SECONDS, every use is likely meanwhile, and what it missed is told when it is back.
 """
 
 import asyncio
 import hashlib
 import itertools
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
@@ -21,7 +23,9 @@ from guerdon.domain.identifiers import CustomerId, OfferId, TenantId
 from guerdon.limits import (
     BATCH_ITEMS_MAX,
     REDIS_COUNTERS_TTL_SECONDS,
+    REDIS_RETRY_SECONDS,
     REDIS_TIMEOUT_SECONDS,
+    REDIS_UNTOLD_OFFERS_MAX,
 )
 from guerdon.ports import Counters, Road
 
@@ -43,6 +47,17 @@ _ADMIT = _Script("admit")
 _RECORD = _Script("record")
 
 
+class _Telling(msgspec.Struct, frozen=True):
+    """What is to be told of one offer. With `customers_lost` Redis shall forget all its customers:
+    some of them it was not told in time, and what is not known is likely."""
+
+    counters: Counters
+    customers_lost: bool = False
+
+
+_Tellings = dict[tuple[TenantId, OfferId], _Telling]
+
+
 class RedisAdmission:
     """See ports.Admission. Nothing here raises: what Redis does not answer is likely."""
 
@@ -50,8 +65,9 @@ class RedisAdmission:
         self._redis = redis
         self._breaker = breaker
         self._nonces = itertools.count()
-        self._unrecorded: dict[tuple[TenantId, OfferId], Counters] = {}
+        self._untold: _Tellings = {}
         self._recorder: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     @property
     def available(self) -> bool:
@@ -72,7 +88,7 @@ class RedisAdmission:
             arguments += (_digest(offer_id, uses[number][1]) for number in numbers)
         admit = _call(_ADMIT, tenant_id, numbers_by_offer, arguments)
         roads = [Road.LIKELY] * len(uses)
-        replies = await self._run([*self._take_tellings(), admit])
+        replies = await self._tell_and_run([admit])
         if not replies:
             return roads
         answer = replies[-1]
@@ -87,33 +103,51 @@ class RedisAdmission:
     def record(self, tenant_id: TenantId, counters: Sequence[Counters]) -> None:
         """Goes with the next batch's question if that comes at once, else by itself."""
         for told in counters:
-            key = (tenant_id, told.offer_id)
-            self._unrecorded[key] = _merged(self._unrecorded.get(key), told)
-        if self._unrecorded and self._recorder is None:
-            self._recorder = asyncio.create_task(self._record_all())
+            self._keep(tenant_id, _Telling(told))
+
+    async def told(self) -> None:
+        """Wait until there is nothing to be told."""
+        if self._recorder is not None:
+            await asyncio.shield(self._recorder)
 
     async def close(self) -> None:
-        """Wait until what is to be told is told, or given up."""
-        if self._recorder is not None:
-            await self._recorder
+        """Tell what is to be told; what Redis does not take now is given up."""
+        self._closing.set()
+        await self.told()
 
-    async def _record_all(self) -> None:
+    async def _tell_all(self) -> None:
         try:
-            while tellings := self._take_tellings():
-                await self._run(tellings)
+            while self._untold:
+                if await self._tell_and_run([]):
+                    continue
+                if self._closing.is_set():
+                    return
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(REDIS_RETRY_SECONDS):
+                        await self._closing.wait()
         finally:
             self._recorder = None
 
-    def _take_tellings(self) -> list[list[Any]]:
-        """A call for each tenant of whom something is to be told; whoever takes them makes them."""
-        by_tenant: dict[TenantId, list[Counters]] = {}
-        for (tenant_id, _), told in self._unrecorded.items():
-            by_tenant.setdefault(tenant_id, []).append(told)
-        self._unrecorded = {}
-        return [_telling(tenant_id, told) for tenant_id, told in by_tenant.items()]
+    async def _tell_and_run(self, calls: Sequence[list[Any]]) -> Sequence[Any]:
+        """The replies of what is to be told and of the calls, in order; none when Redis failed."""
+        tellings, self._untold = self._untold, {}
+        replies = await self._run([*_record_calls(tellings), *calls])
+        if not replies:
+            for (tenant_id, _), telling in tellings.items():
+                without = msgspec.structs.replace(telling.counters, customers_used={})
+                self._keep(tenant_id, _Telling(without, customers_lost=True))
+        return replies
+
+    def _keep(self, tenant_id: TenantId, telling: _Telling) -> None:
+        key = (tenant_id, telling.counters.offer_id)
+        self._untold[key] = _merged(self._untold.get(key), telling)
+        if len(self._untold) > REDIS_UNTOLD_OFFERS_MAX:
+            # Redis drops by itself what nobody tells it of for long enough.
+            del self._untold[next(iter(self._untold))]
+        if self._recorder is None and not self._closing.is_set():
+            self._recorder = asyncio.create_task(self._tell_all())
 
     async def _run(self, calls: Sequence[list[Any]]) -> Sequence[Any]:
-        """The replies in order; none at all when Redis failed."""
         if not self._breaker.permits():
             return ()
         try:
@@ -184,34 +218,41 @@ def _call(
     return ["EVALSHA", script.sha, len(keys), *keys, *arguments]
 
 
-def _telling(tenant_id: TenantId, counters: Sequence[Counters]) -> list[Any]:
+def _record_calls(tellings: _Tellings) -> list[list[Any]]:
+    """A call for each tenant."""
+    by_tenant: dict[TenantId, list[_Telling]] = {}
+    for (tenant_id, _), telling in tellings.items():
+        by_tenant.setdefault(tenant_id, []).append(telling)
+    return [_record_call(tenant_id, of_tenant) for tenant_id, of_tenant in by_tenant.items()]
+
+
+def _record_call(tenant_id: TenantId, tellings: Sequence[_Telling]) -> list[Any]:
     arguments: list[Any] = [REDIS_COUNTERS_TTL_SECONDS]
-    for told in counters:
+    for telling in tellings:
+        told = telling.counters
         arguments += (
             told.sequence,
             told.version,
             told.used,
             "" if told.total_limit is None else told.total_limit,
             "" if told.per_customer_limit is None else told.per_customer_limit,
+            int(telling.customers_lost),
             len(told.customers_used),
         )
         for customer_id, used in told.customers_used.items():
             arguments += (_digest(told.offer_id, customer_id), used)
-    return _call(_RECORD, tenant_id, [told.offer_id for told in counters], arguments)
+    offer_ids = [telling.counters.offer_id for telling in tellings]
+    return _call(_RECORD, tenant_id, offer_ids, arguments)
 
 
-def _merged(older: Counters | None, newer: Counters) -> Counters:
+def _merged(older: _Telling | None, newer: _Telling) -> _Telling:
     """One telling of two: the counters of the higher sequence, and the customers of both."""
     if older is None:
         return newer
-    if older.sequence > newer.sequence:
+    if older.counters.sequence > newer.counters.sequence:
         older, newer = newer, older
-    return Counters(
-        offer_id=newer.offer_id,
-        version=newer.version,
-        sequence=newer.sequence,
-        used=newer.used,
-        total_limit=newer.total_limit,
-        per_customer_limit=newer.per_customer_limit,
-        customers_used={**older.customers_used, **newer.customers_used},
+    customers_used = {**older.counters.customers_used, **newer.counters.customers_used}
+    return _Telling(
+        msgspec.structs.replace(newer.counters, customers_used=customers_used),
+        older.customers_lost or newer.customers_lost,
     )

@@ -7,8 +7,8 @@
 -- ARGV[1]     time to live (seconds): it counts from the first write, so that nothing stays for
 --             ever
 -- ARGV[2..]   for each offer in turn: sequence of its last effect, offer version, used, total
---             limit, limit per customer ('' = none), number of its customers, then for each of
---             them digest, used
+--             limit, limit per customer ('' = none), 1 when all that is known of its customers is
+--             to be forgotten, number of its customers, then for each of them digest, used
 --
 -- Returns how many offers' counters were newer than those known.
 
@@ -45,9 +45,9 @@ local written = 0
 local next_argument = 2
 
 for key = 1, #KEYS, 2 do
-  local sequence, version, used, total_limit, customer_limit, customers =
-    unpack(ARGV, next_argument, next_argument + 5)
-  local first = next_argument + 6
+  local sequence, version, used, total_limit, customer_limit, customers_lost, customers =
+    unpack(ARGV, next_argument, next_argument + 6)
+  local first = next_argument + 7
   local last = first + 2 * customers - 1
   next_argument = last + 1
 
@@ -55,6 +55,9 @@ for key = 1, #KEYS, 2 do
     redis.call('HSET', KEYS[key], 'sequence', sequence, 'version', version, 'used', used,
       'total_limit', total_limit, 'customer_limit', customer_limit)
     written = written + 1
+  end
+  if customers_lost == '1' then
+    redis.call('UNLINK', KEYS[key + 1])
   end
   for part = first, last, 2 * CUSTOMERS_MAX do
     record_customers(KEYS[key + 1], sequence, part, math.min(last, part + 2 * CUSTOMERS_MAX - 1))
