@@ -172,7 +172,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """How it was measured. `connections` and `in_flight` are over all client processes."""
+    """How it was measured. `connections` are to each server, `in_flight` calls over all of them."""
 
     workers: int
     connections: int

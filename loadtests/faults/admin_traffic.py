@@ -24,7 +24,7 @@ from loadtests.history import NUMBERS, OK, Edit
 # Seconds between two edits, and in which an offer is paused.
 EDIT_SECONDS = (0.3, 1.5)
 PAUSED_SECONDS = (0.1, 0.8)
-# Seconds of one call, and tries of what must be done: two minutes in all.
+# Seconds of one call, and tries of what must be done: a minute of pauses between them.
 CALL_SECONDS = 4.0
 TRIES_MAX = 120
 RETRY_SECONDS = 0.5

@@ -51,5 +51,5 @@ async def apply(site: Site, injection: Injection, run_began: float) -> FaultMark
         name=fault.name,
         began_at=began_at - run_began,
         ended_at=None if ended_at is None else ended_at - run_began,
-        detail=described(injection),
+        detail=described(fault, injection),
     )

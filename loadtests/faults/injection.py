@@ -71,9 +71,9 @@ def draw_injection(fault: Fault, chance: random.Random, servers: int) -> Injecti
     )
 
 
-def described(injection: Injection) -> str:
+def described(fault: Fault, injection: Injection) -> str:
     """For the report: what the name does not say."""
-    words = [f"server {injection.server}"]
+    words = [fault.resource(injection)]
     if injection.direction is not None:
         words.append(injection.direction.value)
     if injection.amount:

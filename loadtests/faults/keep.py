@@ -44,7 +44,8 @@ def run_tool(name: str, *arguments: str, out: IO[bytes] | None = None) -> None:
 
 
 def keep(folder: Path, target: Path) -> Path:
-    """Move a run's folder to where its owner wants it. Raises FileExistsError."""
+    """Copy a run's folder to where its owner wants it, without what only the run needed. Raises
+    FileExistsError."""
     if target.exists():
         raise FileExistsError(f"{target} exists: name another folder, or remove it first")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -114,7 +114,6 @@ class LinkCounts(msgspec.Struct, frozen=True):
     """
 
     connections: int = 0
-    open_connections: int = 0
     failed: int = 0
     bytes_upstream: int = 0
     bytes_downstream: int = 0

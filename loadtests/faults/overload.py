@@ -303,7 +303,8 @@ async def run(*, only_outage: bool, only_overload: bool) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="./dev faults --overload", description=__doc__)
+    program = "python -m loadtests.faults.overload"
+    parser = argparse.ArgumentParser(prog=program, description=__doc__)
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--only-overload", action="store_true", help="without the outage")
     only.add_argument("--only-outage", action="store_true", help="without the overload")

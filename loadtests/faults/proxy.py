@@ -97,7 +97,6 @@ class OpenLink:
                 passed[direction] += pipe.bytes_passed
         return LinkCounts(
             connections=self._accepted,
-            open_connections=len(self._connections),
             failed=self._failed,
             bytes_upstream=passed[Direction.UPSTREAM],
             bytes_downstream=passed[Direction.DOWNSTREAM],

@@ -2,7 +2,7 @@
 
 run.json       a RunRecord
 history/       the clients' files, see intents.py
-dump.sql       the database, by pg_dump
+database.dump  the database, by pg_dump in its custom format
 logs/          of every process of the site
 """
 
@@ -16,7 +16,8 @@ from loadtests.faults.schedule import Schedule
 from loadtests.faults.wares import Ware
 from loadtests.history import Edit, Goal
 
-RECORD_FILE, HISTORY_FOLDER, DUMP_FILE, LOGS_FOLDER = "run.json", "history", "dump.sql", "logs"
+RECORD_FILE, DUMP_FILE = "run.json", "database.dump"
+HISTORY_FOLDER, LOGS_FOLDER = "history", "logs"
 # Where the servers look for what to do at their failpoints, and what they are made from: not kept.
 POINTS_FOLDER, BUILD_FOLDER = "failpoints", "build"
 
