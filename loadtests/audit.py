@@ -4,8 +4,9 @@ The database's checks are the queries of checks/*.sql; the clients' are in clien
 sort and never compare pairs, so a million redemptions take seconds. Nothing is written.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from uuid import UUID
 
 import asyncpg
@@ -24,6 +25,7 @@ QUERIES = {
 }
 # Findings of one check that are shown; the others are only counted.
 EXAMPLES_MAX = 5
+NOTHING_INHERITED: Mapping[UUID, int] = MappingProxyType({})
 
 ROWS_QUERY = """
     select r.request_id, r.offer_id, r.offer_version, r.customer_id, r.target_id, l.product_id,
@@ -85,17 +87,27 @@ class Report(msgspec.Struct, frozen=True):
         return {finding.check for finding in self.findings if finding.count}
 
 
-async def audit(database_url: str, history: History) -> Report:
-    """Check everything by one snapshot. The login must be able to read every table."""
+async def audit(
+    database_url: str, history: History, inherited: Mapping[UUID, int] = NOTHING_INHERITED
+) -> Report:
+    """Check everything by one snapshot. The login must be able to read every table.
+
+    `inherited` is the number of an offer's last effect before the history, where there is one: the
+    clients' checks look at what came after it, the database's own at everything.
+    """
     connection = await asyncpg.connect(database_url)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            return await audit_snapshot(connection, history)
+            return await audit_snapshot(connection, history, inherited)
     finally:
         await connection.close()
 
 
-async def audit_snapshot(connection: asyncpg.Connection, history: History) -> Report:
+async def audit_snapshot(
+    connection: asyncpg.Connection,
+    history: History,
+    inherited: Mapping[UUID, int] = NOTHING_INHERITED,
+) -> Report:
     """The same inside the caller's transaction."""
     # Row level security binds also an owner of the tables who is not a superuser.
     tenant_id = history.tenant_id
@@ -103,11 +115,13 @@ async def audit_snapshot(connection: asyncpg.Connection, history: History) -> Re
     offer_ids = [goal.offer_id for goal in history.goals]
     findings = [await run_query(connection, check, tenant_id, offer_ids) for check in QUERIES]
     evidence = await collect_evidence(connection, history, offer_ids)
+    found = len(evidence.rows)
+    evidence.rows = [row for row in evidence.rows if row.sequence > inherited.get(row.offer_id, 0)]
     findings += [
         finding_of(check.__name__.removeprefix("check_"), check.__doc__ or "", check(evidence))
         for check in CLIENT_CHECKS
     ]
-    return Report(tuple(findings), len(evidence.rows))
+    return Report(tuple(findings), found)
 
 
 async def run_query(

@@ -5,18 +5,15 @@ what came after it; the database's own checks look at everything.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from uuid import UUID
 
-import asyncpg
 import msgspec
 
-from loadtests.audit import QUERIES, Report, collect_evidence, finding_of, run_query
+from loadtests.audit import Report, audit
 from loadtests.bench.fleet import Fleet
 from loadtests.bench.orders import Target
 from loadtests.bench.results import Audit, DatabaseAudit
 from loadtests.bench.settling import settle
 from loadtests.bench.stage import SCARCE_TOTAL_LIMIT, Site, Stage
-from loadtests.client_checks import CLIENT_CHECKS
 from loadtests.history import Attempt, Goal, History
 
 
@@ -53,7 +50,7 @@ async def audit_all(fleet: Fleet, targets: Mapping[str, Target], stage: Stage) -
             asked_again += await settle(target, of_target)
             attempts += of_target
         history = History(site.tenant_id, goals_of(kept, stage), attempts)
-        report = await audit_site(site.access.database_url, history, site.inherited)
+        report = await audit(site.access.database_url, history, site.inherited)
         sites.append(SiteAudit(site.name, report))
     return Audited(sites, shares, asked_again)
 
@@ -76,29 +73,6 @@ def goals_of(targets: Iterable[Target], stage: Stage) -> list[Goal]:
     offers = {offer for target in targets for offer in target.offers}
     totals = {stage.scarce: SCARCE_TOTAL_LIMIT}
     return [Goal(offer, "of the benchmark", totals.get(offer)) for offer in offers]
-
-
-async def audit_site(database_url: str, history: History, inherited: Mapping[UUID, int]) -> Report:
-    """One snapshot. `inherited` is the number of each offer's last effect before the history."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            tenant = str(history.tenant_id)
-            await connection.execute("select set_config('guerdon.tenant_id', $1, true)", tenant)
-            offers = [goal.offer_id for goal in history.goals]
-            findings = [
-                await run_query(connection, check, history.tenant_id, offers) for check in QUERIES
-            ]
-            evidence = await collect_evidence(connection, history, offers)
-    finally:
-        await connection.close()
-    found = len(evidence.rows)
-    evidence.rows = [row for row in evidence.rows if row.sequence > inherited.get(row.offer_id, 0)]
-    findings += [
-        finding_of(check.__name__.removeprefix("check_"), check.__doc__ or "", check(evidence))
-        for check in CLIENT_CHECKS
-    ]
-    return Report(tuple(findings), found)
 
 
 def audit_results(audited: Audited) -> Audit:

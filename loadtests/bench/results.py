@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from loadtests.pages.render import write_whole
+
 FORMAT = 1
 
 
@@ -217,6 +219,4 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 def write_json(document: Document, file: Path) -> None:
     """Whole or not at all."""
     text = msgspec.json.format(msgspec.json.encode(document), indent=2)
-    temporary = file.with_name(f"{file.name}.new")
-    temporary.write_bytes(text + b"\n")
-    temporary.replace(file)
+    write_whole(file, f"{text.decode()}\n")
