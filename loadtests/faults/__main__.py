@@ -29,6 +29,7 @@ from loadtests.faults.keep import dump, keep, restored
 from loadtests.faults.page import write_page
 from loadtests.faults.record import (
     BUILD_FOLDER,
+    DUMP_FILE,
     LOGS_FOLDER,
     POINTS_FOLDER,
     RunRecord,
@@ -71,7 +72,7 @@ def main() -> int:
         kept = arguments.keep or KEPT_RUNS / f"seed-{seed}-{folder.name[-6:]}"
         try:
             report = asyncio.run(break_and_judge(tier, schedule, folder, arguments))
-        except BaseException:
+        except Exception:
             traceback.print_exc()
             keep_and_tell(folder, kept)
             return FAILED
@@ -84,20 +85,24 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./dev faults", description=__doc__)
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--quick", action="store_true", help="every fault once or so (the default)")
     length.add_argument("--nightly", action="store_true", help="an hour of every fault")
     length.add_argument("--kills", type=int, metavar="N", help="N kill -9 of servers and more")
     length.add_argument("--seconds", type=float, metavar="N", help="N seconds of random faults")
     length.add_argument("--replay", type=Path, metavar="FOLDER", help="judge a kept run again")
-    parser.add_argument("--bug", choices=sorted(BUGS), default="", help="servers with this bug")
+    parser.add_argument(
+        "--bug", choices=sorted(BUGS), metavar="BUG", default="", help="servers with this bug"
+    )
     parser.add_argument("--seed", type=int, help="the same schedule again")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep a good run as well")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page")
     arguments = parser.parse_args()
     if arguments.kills is not None and arguments.kills < 1:
         parser.error("--kills takes a number from 1 on")
+    if arguments.seconds is not None and arguments.seconds <= 0:
+        parser.error("--seconds takes a number above 0")
     if arguments.keep is not None and arguments.keep.exists():
         parser.error(f"{arguments.keep} exists: name another folder, or remove it first")
     return arguments
@@ -139,7 +144,8 @@ async def break_and_judge(
             report = await asyncio.to_thread(judged, record, folder, site.database_url)
     print_report(console, report)
     length = f"--kills {arguments.kills}" if arguments.kills else f"--{tier.name}"
-    repeat = f"{COMMAND} {length} --seed {schedule.seed}"
+    bug = f" --bug {arguments.bug}" if arguments.bug else ""
+    repeat = f"{COMMAND} {length}{bug} --seed {schedule.seed}"
     return msgspec.structs.replace(report, repeat_command=repeat, machine=machine())
 
 
@@ -210,11 +216,14 @@ def write_html(report: RunReport, file: Path | None) -> None:
 
 def keep_and_tell(folder: Path, target: Path) -> None:
     keep(folder, target)
-    console.print(
-        f"History, logs and dump are in {target}. Judge them again: {COMMAND} --replay {target}",
-        soft_wrap=True,
-    )
+    told = f"History, logs and dump are in {target}. Judge them again: {COMMAND} --replay {target}"
+    if not (target / DUMP_FILE).exists():
+        told = f"The run did not come to its judgement. Its logs are in {target / LOGS_FOLDER}."
+    console.print(told, soft_wrap=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -26,8 +26,11 @@ TRIES_MAX = 12
 BACKOFF_SECONDS = (0.05, 1.0)
 # Seconds of a pushback that are heeded: a longer wait than this would end the run waiting.
 PUSHBACK_SECONDS_MAX = 2.0
+# Seconds of a deadline, or until a call is cancelled: about as long as a call takes.
 IMPATIENCE_SECONDS = (0.0005, 0.02)
+# Items of a batch, but for the poisoned one.
 BATCH_ITEMS = (2, 20)
+# Seconds between two lines of what was met.
 TELL_SECONDS = 1.0
 
 

@@ -12,12 +12,12 @@ import asyncpg
 import psutil
 from redis.asyncio import Redis
 
+from loadtests.bench.memory import MEGABYTE
 from loadtests.faults.record import CounterPair, RunRecord
 from loadtests.faults.site import Site
 
 # Seconds between two looks at the workers' memory.
 LOOK_SECONDS = 2.0
-MEGABYTE = 1024 * 1024
 # Seconds after the last call within which Redis must say what Postgres says.
 CONVERGE_SECONDS_MAX = 30.0
 POLL_SECONDS = 0.25
@@ -121,8 +121,8 @@ async def converged_counters(
 ) -> list[CounterPair]:
     """Once they are equal, or as they are when the time is over.
 
-    A telling that Redis did not take in time is lost, and the next use of the offer tells all of
-    it: so those that differ are used now and then.
+    A telling is lost with its server, and so is what Redis had at a failover; the next use of the
+    offer tells all of it. So those that differ are used now and then.
     """
     deadline = time.monotonic() + CONVERGE_SECONDS_MAX
     async with Redis.from_url(site.redis[site.primary].url, decode_responses=True) as redis:

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 from rich.console import Console
 
+from guerdon.embedded import EmbeddedServerError
 from loadtests.admin import tenant_of
 from loadtests.audit import Report, audit, print_report
+from loadtests.bench.go import NoGoError
 from loadtests.faults.crowd import Crowd, Seen, crowd_of, see
 from loadtests.faults.crowd_scene import Scene, make_scene
 from loadtests.faults.postgres_node import mortal_postgres
@@ -315,4 +317,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (NoGoError, EmbeddedServerError) as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

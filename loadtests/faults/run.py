@@ -39,10 +39,9 @@ from loadtests.faults.settle import Settler, finish_offers, open_requests
 from loadtests.faults.site import Site
 from loadtests.faults.wares import Demand, Ware
 
-# Processes of clients, the workers of each, and what all of them together ask for.
+# Processes of clients, and the workers of each.
 CLIENT_PROCESSES = 2
 CLIENT_WORKERS = 24
-ATTEMPTS_PER_SECOND = 120.0
 # Seconds for the clients to hear what is under way, before they are killed.
 CLIENT_END_SECONDS = 15.0
 
@@ -272,7 +271,7 @@ async def run_lab(
     tell: Tell,
     *,
     bug: str = "",
-    attempts_per_second: float = ATTEMPTS_PER_SECOND,
+    attempts_per_second: float,
 ) -> RunRecord:
     """The whole run on a site that serves. `folder` is empty but for logs/."""
     record = RunRecord(

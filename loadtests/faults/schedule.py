@@ -10,8 +10,6 @@ from loadtests.faults.points import POINT_FAULTS, draw_point
 
 # What is done by `--kills N`: so many of each for each kill of a server.
 KILLS = {"kill_server": 1.0, "kill_postgres": 1 / 5, "kill_redis": 1 / 5, "flush_redis": 1 / 2}
-
-
 # A process of clients is killed; the others are the site's, see faults.py.
 KILL_CLIENTS = "kill_clients"
 

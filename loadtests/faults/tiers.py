@@ -16,6 +16,8 @@ from loadtests.faults.schedule import (
 )
 
 SERVERS, TENANTS = 2, 2
+# What all clients together ask for.
+ATTEMPTS_PER_SECOND = 120.0
 # Seconds between two kills of a client process.
 CLIENT_KILL_SECONDS = 25.0
 # Seconds of a run of counted kills, for each fault: with two servers, one is always there.
@@ -27,7 +29,7 @@ class Tier(msgspec.Struct, frozen=True):
 
     name: str
     seconds: float
-    attempts_per_second: float
+    attempts_per_second: float = ATTEMPTS_PER_SECOND
     pause_seconds: tuple[float, float] = (1.0, 7.0)
     """Between two faults of a random schedule."""
     fault_seconds_max: float = 10.0
@@ -35,9 +37,9 @@ class Tier(msgspec.Struct, frozen=True):
 
 
 # All faults once: 46 of them, 1.7 s apart, and over soon enough that something works in between.
-QUICK = Tier("quick", 95.0, 120.0, (0.9, 2.5), 2.5)
+QUICK = Tier("quick", 95.0, pause_seconds=(0.9, 2.5), fault_seconds_max=2.5)
 # A million attempts would take the judgement a minute; an hour at this pace makes less than half.
-NIGHTLY = Tier("nightly", 3600.0, 120.0)
+NIGHTLY = Tier("nightly", 3600.0)
 
 
 def schedule_of(tier: Tier, seed: int) -> Schedule:
@@ -50,7 +52,7 @@ def schedule_of(tier: Tier, seed: int) -> Schedule:
 def kills_tier(kills: int) -> Tier:
     seconds = SECONDS_A_KILL * sum(kill_counts(kills).values())
     # Dead for a moment only: the point is that it died, and there are many to come.
-    return Tier(f"kills {kills}", seconds, 120.0, fault_seconds_max=1.0)
+    return Tier(f"kills {kills}", seconds, fault_seconds_max=1.0)
 
 
 def kills_schedule(tier: Tier, kills: int, seed: int) -> Schedule:

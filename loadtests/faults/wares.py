@@ -15,6 +15,7 @@ CUSTOMER_DEMAND = 3
 ORDER_DEMAND = 2
 # Customers, or orders, that ask at the same time.
 WINDOW = 8
+# Pieces that the other body of a request id asks for.
 OTHER_QUANTITY = 3
 
 

@@ -11,11 +11,11 @@ import psutil
 
 from guerdon.telemetry import QUEUE_ITEMS
 from loadtests.bench.cpu import listeners
+from loadtests.bench.memory import MEGABYTE
 
 # Seconds between two looks: a look costs the supervisor some milliseconds.
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS_MAX = 10.0
-MEGABYTE = 1024 * 1024
 
 
 class Watched(msgspec.Struct):

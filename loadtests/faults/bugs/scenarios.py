@@ -37,7 +37,7 @@ TOTAL, EACH, PRODUCT_USES = 5, 2, 3
 CROWD = 32
 # Seconds before its end in which a Redeem comes; a slow machine needs more. A Redeem waits for two.
 WINDOW_SECONDS = (0.6, 1.2, 1.7)
-# Seconds after which a telling has been given up.
+# Seconds after which a telling may be lost, and another use is asked for.
 TELLING_SECONDS = 2.0
 
 
@@ -255,8 +255,8 @@ async def waits_before(stage: Stage, call: "asyncio.Task[Reply]", moment: dateti
 
 
 async def until_told(stage: Stage, offer_id: UUID) -> None:
-    """Redis has heard of the offer's last effect. A server gives a telling up when Redis is slow to
-    answer; it tells again after the next use that somebody wants."""
+    """Redis has heard of the offer's last effect. A build with a bug may have lost what it had to
+    tell, and tells all of it after the next use that somebody wants."""
     asked_at = time.monotonic()
 
     async def told() -> bool:

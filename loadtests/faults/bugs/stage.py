@@ -27,6 +27,7 @@ from guerdon.api.offers.v1.redemption_pb2 import REVOKE_OUTCOME_TOMBSTONED
 from loadtests.audit import Finding, audit
 from loadtests.faults.calls import Caller
 from loadtests.faults.intents import Hearing, Intent, Method, Sending, read_told
+from loadtests.faults.wares import OTHER_QUANTITY
 from loadtests.history import NUMBERS, OK, Answer, Edit, Goal, History
 
 # Seconds for a call, and for anything that must come: both only end what went wrong.
@@ -36,7 +37,6 @@ POLL_SECONDS = 0.01
 # Tries of one intent until its answer is definite, and seconds between two of them.
 TRIES_MAX = 8
 PAUSE_SECONDS = 0.05
-OTHER_QUANTITY = 3
 
 WAITING_QUERY = """
     select count(*) from pg_stat_activity

@@ -29,11 +29,12 @@ from loadtests.faults.failpoints import FAILPOINTS_VARIABLE
 from loadtests.faults.guerdon_node import mortal_guerdon
 from loadtests.faults.intents import IntentLog
 
-# Enough for every scenario. Calls spread over connections, which the system spreads over the
-# workers: with so many of them each worker has some.
+# Enough for every scenario.
 WORKERS = 2
 # What is found when a server of the build does not serve at all.
 REFUSES_TO_SERVE = "server_serves"
+# Calls spread over connections, which the system spreads over the workers: with so many times those
+# of a client of the lab each worker has some.
 CONNECTIONS_TIMES = 4
 
 Scenario = Callable[[Stage], Awaitable[None]]
