@@ -7,7 +7,7 @@ otherwise. `msgspec.json` writes and reads a RunReport, so that a page can be ma
 import msgspec
 
 # The lanes of the timeline, from top to bottom; others come below, in the order they are met.
-LANES = ("server", "postgres", "redis", "links", "admin edits")
+LANES = ("server", "postgres", "redis", "links", "clients")
 
 
 class FaultMark(msgspec.Struct, frozen=True):

@@ -206,7 +206,7 @@ def fault(dice: random.Random, until: int) -> report.FaultMark:
             ("postgres", "kill", 0),
             ("redis", "FLUSHALL", 0),
             ("links", "black hole", 4),
-            ("admin edits", "lower limit", 0),
+            ("clients", "kill_clients", 0),
         ]
     )
     began = dice.uniform(0, until)
