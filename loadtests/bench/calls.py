@@ -49,7 +49,7 @@ def read_calls(file: Path) -> Iterator[Call]:
 
 
 def attempts_of(target: Target, calls: Iterator[Call]) -> Iterator[Attempt]:
-    """Every item as an attempt with one answer: the generator sends nothing twice."""
+    """Every item as an attempt with one answer, also when a patient caller sent it before."""
     for call in calls:
         for item, answer in zip(call.items, answers_of(target, call), strict=True):
             yield Attempt(

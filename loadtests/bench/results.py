@@ -77,7 +77,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenLoop(msgspec.Struct, frozen=True, kw_only=True):
-    """Calls sent at a fixed pace, timed from the moment at which each was meant to be sent."""
+    """Calls sent at random moments, so many a second, and timed from these moments on."""
 
     load_percent: int
     """Of the saturation measured just before."""

@@ -1,7 +1,7 @@
 """Asks again where a call left nobody the wiser, so that the audit judges definite outcomes only.
 
-The generator sends nothing twice. What was shed or timed out under load is sent here, when the load
-is over, with its own request id until the answer is definite.
+A round of the benchmark sends nothing twice. What was shed or timed out under load is sent here,
+when the load is over, with its own request id until the answer is definite.
 """
 
 import asyncio

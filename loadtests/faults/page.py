@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.faults.plots import timeline_chart
-from loadtests.faults.report import Figure, RunReport
+from loadtests.faults.report import RunReport
 from loadtests.pages.charts import house_style
 from loadtests.pages.render import render, write_whole
 
@@ -30,14 +30,9 @@ def contents(report: RunReport) -> dict[str, Any]:
         "headline": headline(report),
         "timeline_title": timeline_title(report),
         "timeline": timeline_chart("timeline", report.timeline),
-        "ordeals": [
-            (ordeal, timeline_chart(f"ordeal-{number}", ordeal.timeline))
-            for number, ordeal in enumerate(report.ordeals)
-        ],
         "ok": sum(second.ok for second in seconds),
         "refusals": most_first(refusals),
         "ambiguous": most_first(ambiguous),
-        "wanted": wanted,
     }
 
 
@@ -56,8 +51,6 @@ def headline(report: RunReport) -> str:
         verdict = f"{report.ambiguity.unresolved:,} outcomes were never resolved"
     elif report.is_vacuous:
         verdict = "Nothing was violated, but too little was met to prove anything"
-    elif not report.passed:
-        verdict = "Nothing was violated, but a trial missed its bounds"
     else:
         verdict = f"Nothing was violated: {held} invariants held"
     return f"{verdict}, with {len(report.timeline.faults):,} faults"
@@ -70,13 +63,3 @@ def timeline_title(report: RunReport) -> str:
         return "No answer came at all"
     granted = sum(second.ok for second in seconds)
     return f"{granted:,} OK answers came through {len(report.timeline.faults):,} faults"
-
-
-def wanted(figure: Figure) -> str:
-    """A figure's bounds in words."""
-    bounds = []
-    if figure.at_least is not None:
-        bounds.append(f"≥ {figure.at_least:g}")
-    if figure.at_most is not None:
-        bounds.append(f"≤ {figure.at_most:g}")
-    return " and ".join(bounds)

@@ -105,31 +105,6 @@ class Ambiguity(msgspec.Struct, frozen=True):
     unresolved: int = 0
 
 
-class Figure(msgspec.Struct, frozen=True):
-    """A measured figure with what was wanted of it: `at_least` or `at_most`, in `unit`."""
-
-    name: str
-    value: float
-    unit: str = ""
-    at_least: float | None = None
-    at_most: float | None = None
-
-    @property
-    def good(self) -> bool:
-        """Whether it is within its bounds; a figure without bounds is for information."""
-        above = self.at_least is None or self.value >= self.at_least
-        return above and (self.at_most is None or self.value <= self.at_most)
-
-
-class Ordeal(msgspec.Struct, frozen=True):
-    """One of the two long trials, overload or outage: its own seconds, faults and figures."""
-
-    name: str
-    sentence: str
-    figures: tuple[Figure, ...]
-    timeline: Timeline = Timeline()
-
-
 class RunReport(msgspec.Struct, frozen=True):
     """A whole run.
 
@@ -147,7 +122,6 @@ class RunReport(msgspec.Struct, frozen=True):
     invariants: tuple[Invariant, ...]
     minimums: tuple[Minimum, ...]
     ambiguity: Ambiguity = Ambiguity()
-    ordeals: tuple[Ordeal, ...] = ()
     counts: dict[str, int] = {}
     machine: dict[str, str] = {}
     replay_command: str = ""
@@ -167,9 +141,4 @@ class RunReport(msgspec.Struct, frozen=True):
     @property
     def passed(self) -> bool:
         """Whether nothing was found, enough was met and every outcome is known."""
-        return (
-            self.violations == 0
-            and not self.is_vacuous
-            and self.ambiguity.unresolved == 0
-            and all(figure.good for ordeal in self.ordeals for figure in ordeal.figures)
-        )
+        return self.violations == 0 and not self.is_vacuous and self.ambiguity.unresolved == 0

@@ -170,16 +170,6 @@ def fault_run(*, seconds: int = 120, faults: int = 60, seed: int = 4711) -> repo
         ),
         minimums=(report.Minimum("OK answers", 41_234, 1_000),),
         ambiguity=report.Ambiguity(1_234, 456, 567, 211, 0),
-        ordeals=(
-            report.Ordeal(
-                "Overload",
-                "Ten times the concurrency of saturation for 30 s.",
-                (
-                    report.Figure("goodput of peak", 0.8765, "", at_least=0.8),
-                    report.Figure("memory", 187.5, "MB", at_most=250),
-                ),
-            ),
-        ),
         counts={"attempts": 52_345, "calls": 81_234},
         machine={"cores": "2", "postgres": "18.1"},
         replay_command="./dev faults --replay runs/4711",

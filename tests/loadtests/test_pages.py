@@ -179,10 +179,10 @@ def test_the_fault_page_holds_every_figure_of_the_run(tmp_path: Path) -> None:
     marks = {mark.began_at for mark in run.timeline.faults}
     marks |= {mark.ended_at for mark in run.timeline.faults if mark.ended_at is not None}
     marks |= {phase.ended_at for phase in run.timeline.phases}
-    counted = set(numbers_in(msgspec.to_builtins(run), {"timeline", "seed", "at_least", "at_most"}))
+    counted = set(numbers_in(msgspec.to_builtins(run), {"timeline", "seed"}))
     assert (marks | counted) - set(page.data) == set()
     assert float(sum(second.ok for second in run.timeline.seconds)) in page.data
-    for text in ("seed 4711", run.replay_command, run.repeat_command, "≥ 0.8", "≤ 250"):
+    for text in ("seed 4711", run.replay_command, run.repeat_command):
         assert text in page.text
     for mark in run.timeline.faults:
         assert f"{mark.lane}: {mark.name} at {clock_text(mark.began_at)}" in page.text
@@ -203,12 +203,8 @@ VIOLATED = report.Invariant("I6", "an OK exists", 9, 7, examples=("request 1 is 
         (replaced(invariants=(VIOLATED,)), "7 violations of I6"),
         (replaced(ambiguity=report.Ambiguity(9, unresolved=2)), "2 outcomes were never resolved"),
         (replaced(minimums=(report.Minimum("OK", 999, 1000),)), "too little was met"),
-        (
-            replaced(ordeals=(report.Ordeal("o", "s", (report.Figure("f", 1, at_least=2),)),)),
-            "a trial missed its bounds",
-        ),
     ],
-    ids=["violated", "unresolved", "vacuous", "missed"],
+    ids=["violated", "unresolved", "vacuous"],
 )
 def test_a_run_that_failed_says_why_in_its_headline(
     run: report.RunReport, said: str, tmp_path: Path
@@ -238,7 +234,7 @@ def test_a_run_with_a_seeded_bug_says_whether_it_was_caught(tmp_path: Path) -> N
 
 def test_a_run_in_which_nothing_happened_has_a_page_all_the_same(tmp_path: Path) -> None:
     nothing = replaced(
-        timeline=report.Timeline(), invariants=(), minimums=(), ordeals=(), counts={}, machine={}
+        timeline=report.Timeline(), invariants=(), minimums=(), counts={}, machine={}
     )
     page = faults_of(nothing, tmp_path)
     assert "No answer came at all" in page.text
