@@ -40,6 +40,8 @@ ORDER_USED = "ORDER_ALREADY_USED"
 ID_REUSED = "REQUEST_ID_REUSED"
 REVOKED_BEFORE = "REQUEST_REVOKED"
 NOT_ACTIVE = "OFFER_NOT_ACTIVE"
+# In the trailing metadata of an OK that had been given before.
+REPLAYED = ("guerdon-replayed", "true")
 
 
 class Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -35,6 +35,7 @@ from loadtests.bench.rivals.methods import REDEEM
 from loadtests.history import (
     NUMBERS,
     OK,
+    REPLAYED,
     Answer,
     Attempt,
     status_in,
@@ -49,7 +50,6 @@ IMPATIENCE_SECONDS = (0.0005, 0.005)
 TRIES_MAX = 100
 PAUSE_SECONDS = (0.05, 0.5)
 UNIT_PRICE_MINOR = 1000
-REPLAYED = ("guerdon-replayed", "true")
 MILLISECONDS = 1000
 # How often the end is looked for, and how often somebody is told how far it is.
 POLL_SECONDS = 0.2

@@ -13,7 +13,7 @@ import grpc
 from loadtests.bench.orders import Target
 from loadtests.bench.rivals.methods import REDEEM
 from loadtests.bench.targets import redeem_message
-from loadtests.history import NUMBERS, OK, Answer, Attempt, status_in
+from loadtests.history import NUMBERS, OK, REPLAYED, Answer, Attempt, status_in
 
 # Requests that are asked again at once, and seconds for all of them: at a thousand a second a
 # whole round may have been shed.
@@ -21,7 +21,6 @@ AT_ONCE = 64
 SECONDS_MAX = 60.0
 CALL_SECONDS_MAX = 5.0
 RETRY_SECONDS = 0.05
-REPLAYED = ("guerdon-replayed", "true")
 
 
 async def settle(target: Target, attempts: Sequence[Attempt]) -> int:

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from guerdon.api.offers.v1 import offer_service_pb2, pricing_pb2
 from loadtests.admin import CURRENCY
 from loadtests.faults.intents import Hearing, Intent, IntentLog, Method, Sending, Stray
-from loadtests.history import NUMBERS, OK, Answer, status_in
+from loadtests.history import NUMBERS, OK, REPLAYED, Answer, status_in
 
 SERVICE = "/guerdon.api.offers.v1.OfferService"
 UNIT_PRICE_MINOR = 1000
@@ -23,7 +23,6 @@ TRY_SECONDS = 2.0
 # Connections to each server from one process of clients.
 CONNECTIONS = 4
 PUSHBACK = "grpc-retry-pushback-ms"
-REPLAYED = ("guerdon-replayed", "true")
 # A client that lost its server finds the next one at once.
 OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),

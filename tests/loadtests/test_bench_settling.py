@@ -13,7 +13,7 @@ from loadtests.bench import settling
 from loadtests.bench.orders import Target, template_of
 from loadtests.bench.rivals.methods import REDEEM
 from loadtests.bench.targets import REDEEM_MESSAGE
-from loadtests.history import NUMBERS, OK, Answer, Attempt
+from loadtests.history import NUMBERS, OK, REPLAYED, Answer, Attempt
 from tests.support.ledger import new_id
 
 SHED = NUMBERS[grpc.StatusCode.UNAVAILABLE]
@@ -38,7 +38,7 @@ class Shedding(grpc.GenericRpcHandler):
         self.asked[request.request_id] += 1
         if self._for_ever or self.asked[request.request_id] <= SHED_TIMES:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "full")
-        context.set_trailing_metadata((settling.REPLAYED,))
+        context.set_trailing_metadata((REPLAYED,))
         response = RedeemResponse()
         response.redemption.request_id = request.request_id
         return response.SerializeToString()
