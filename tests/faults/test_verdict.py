@@ -1,7 +1,6 @@
 """A sound run passes, and each invariant of the lab fails by what is seeded against it."""
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,13 +20,13 @@ from loadtests.history import NUMBERS, OK, Answer
 from tests.faults.generated import Generated, generate_run
 from tests.loadtests.scene import EXHAUSTED, TOTAL, status_of
 from tests.support.ledger import new_id
+from tests.support.proofs import FULL
 
 UNKNOWN = NUMBERS[grpc.StatusCode.UNKNOWN]
 INTERNAL = NUMBERS[grpc.StatusCode.INTERNAL]
 ATTEMPTS = 3_000
 OFFERS = 3
 # The full size: a million attempts take half a minute of the judge, as much of Postgres beside it.
-FULL = os.environ.get("GUERDON_PROOF") == "full"
 MANY_ATTEMPTS, MANY_SECONDS = (1_000_000, 45.0) if FULL else (20_000, 10.0)
 
 

@@ -8,7 +8,7 @@ from tests.isolation.schedules import merges
 from tests.isolation.situations import FAMILIES, Situation
 from tests.isolation.stage import open_stage
 from tests.isolation.stepped import FEWER_GATES, GATES
-from tests.races.site import FULL, tell
+from tests.support.proofs import FULL, tell
 
 
 @pytest.mark.parametrize(

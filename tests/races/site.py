@@ -2,8 +2,6 @@
 
 import contextlib
 import glob
-import logging
-import os
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,20 +31,6 @@ from tests.support.api_keys import insert_api_key
 from tests.support.ledger import counters, insert_tenant, new_id
 
 TWO_WORKERS = ("--workers", "2")
-FULL = os.environ.get("GUERDON_PROOF") == "full"
-
-
-log = logging.getLogger("proofs")
-
-
-def tell(**figures: object) -> None:
-    """What a proof measured, for those who run it with --log-cli-level=INFO."""
-    log.info(", ".join(f"{name} {value}" for name, value in figures.items()))
-
-
-def sized(full: int, quick: int) -> int:
-    """The size of a proof: in full with GUERDON_PROOF=full, else as the suite has time for."""
-    return full if FULL else quick
 
 
 @dataclass(frozen=True)

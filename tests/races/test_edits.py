@@ -21,8 +21,9 @@ from guerdon.api.admin.v1.offer_pb2 import Offer
 from guerdon.domain.identifiers import OfferId
 from loadtests.history import TOTAL_LIMIT, Answer, Attempt, Goal
 from tests.races.clients import ADMIN_SERVICE, Client, Progress, connected, settle_all
-from tests.races.site import Site, Tenant, assert_passed, calls_by_worker, sized, tell
+from tests.races.site import Site, Tenant, assert_passed, calls_by_worker
 from tests.support.ledger import counters, new_id
+from tests.support.proofs import sized, tell
 
 ROUNDS = sized(200, 10)
 CLIENTS = 32

@@ -41,10 +41,9 @@ from tests.races.site import (
     assert_used_up,
     open_store,
     site_environment,
-    sized,
-    tell,
 )
 from tests.support.ledger import new_id
+from tests.support.proofs import sized, tell
 
 CLIENTS = sized(200, 60)
 ATTEMPTS = sized(10_000, 1_500)

@@ -17,8 +17,9 @@ from guerdon.domain.identifiers import OfferId
 from guerdon.limits import REDIS_COUNTERS_TTL_SECONDS
 from loadtests.history import CUSTOMER_LIMIT, TOTAL_LIMIT
 from tests.races.clients import Progress, connected, make_attempts, settle_all
-from tests.races.site import Site, Tenant, assert_used_up, calls_by_worker, sized, tell
+from tests.races.site import Site, Tenant, assert_used_up, calls_by_worker
 from tests.support.ledger import counters, new_id
+from tests.support.proofs import sized, tell
 
 CLIENTS = sized(200, 100)
 ATTEMPTS = sized(10_000, 2_500)

@@ -18,8 +18,9 @@ from tests.races.clients import (
     make_attempts,
     redeem_message,
 )
-from tests.races.site import Site, Tenant, assert_passed, sized, tell
+from tests.races.site import Site, Tenant, assert_passed
 from tests.support.ledger import counters, new_id
+from tests.support.proofs import sized, tell
 
 RACES = sized(10_000, 400)
 CLIENTS = 16

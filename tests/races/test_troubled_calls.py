@@ -36,8 +36,9 @@ from tests.races.clients import (
     make_attempts,
     redeem_message,
 )
-from tests.races.site import Site, Tenant, assert_passed, sized, tell
+from tests.races.site import Site, Tenant, assert_passed
 from tests.support.ledger import counters, item, new_id
+from tests.support.proofs import sized, tell
 
 POISON_PRICE_MINOR = 10**12
 # What the counter of discounts can still take: all of a batch but the poison.

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from loadtests.history import CODES, Attempt, Goal
 from tests.races.clients import REDEEM, Client, connected, make_attempts, redeem_message
-from tests.races.site import Site, Tenant, assert_passed, sized
+from tests.races.site import Site, Tenant, assert_passed
 from tests.support.ledger import counters, new_id
+from tests.support.proofs import sized
 
 TWINS = 50
 REQUESTS = sized(1_000, 60)

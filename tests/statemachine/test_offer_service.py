@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.grpc.house import open_house
-from tests.races.site import FULL, sized, tell
 from tests.statemachine.machine import OfferServiceMachine
 from tests.support.functions import replace_once, text_of
+from tests.support.proofs import FULL, sized, tell
 
 SETTINGS = settings(
     max_examples=sized(500, 20),
