@@ -25,6 +25,8 @@ POLL_SECONDS = 0.25
 TELL_SECONDS = 1.0
 # Seconds in which everything that was under way must have ended: a statement's bound, and more.
 IDLE_SECONDS_MAX = 30.0
+# Looks at sessions and locks, POLL_SECONDS apart: what is only passing is not there at all of them.
+LEFTOVER_LOOKS = 8
 
 BUSY_QUERY = """
     select format('%s, for %s s: %s', state, round(extract(epoch from now() - xact_start)),
@@ -106,7 +108,7 @@ async def leftovers(connection: asyncpg.Connection) -> list[str]:
     """Transactions and locks that nobody is using. Proofs of health come and go: what is left is
     there at every look."""
     left: set[str] | None = None
-    for _ in range(8):
+    for _ in range(LEFTOVER_LOOKS):
         rows = await connection.fetch(BUSY_QUERY) + await connection.fetch(LOCKS_QUERY)
         seen = {row[0] for row in rows}
         left = seen if left is None else left & seen

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 Schedule = tuple[int, ...]
+# More than two calls of seven steps each have merges: an end for a search that has none.
 SCHEDULES_MAX = 5_000
 
 

@@ -18,8 +18,6 @@ from tests.isolation.stepped import Bug, build
 from tests.support.ledger import insert_tenant
 
 KEEPS_STANDING = "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0"
-
-
 # Answers of calls that wrote an effect on the offer.
 WRITES = {"granted", "edited", "revoked"}
 # Who steps, by the number of steps that were made and who is able to.
