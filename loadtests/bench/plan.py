@@ -28,6 +28,8 @@ LOADS = (50, 70, 90)
 # in a quick run: whole seconds, since calls are counted by the second.
 TIMELINE_WINDOWS = 5
 QUICK_WINDOW_SECONDS = 3.0
+# Seconds before each round of a quick run counts: many short rounds say more than a few long ones.
+QUICK_WARM_UP_SECONDS = 0.3
 # Each next to what it is compared with: `hot` or `echo`, or `empty`.
 MAIN_ROWS = (
     "one_call", "textbook", "batch", "spread", "hot", "echo", "refusal", "check", "quote",
@@ -98,7 +100,7 @@ def plan_of(quick: bool, turns: int | None = None, seconds: float | None = None)
     every phase, and the timeline's windows then have a second, for a look at the benchmark itself.
     """
     batches = tuple(batch_row(items) for items in BATCH_SIZES)
-    usual = (4, 1.1) if quick else (10, 3.5)
+    usual = (5, 0.9) if quick else (10, 3.5)
     window_seconds = 1.0 if seconds else QUICK_WINDOW_SECONDS if quick else 60.0
     turns, seconds = turns or usual[0], seconds or usual[1]
     return Plan(
@@ -108,4 +110,5 @@ def plan_of(quick: bool, turns: int | None = None, seconds: float | None = None)
         window_seconds=window_seconds,
         load_seconds=3 * seconds if quick else 5 * seconds,
         batch=Phase(batches, 1 if quick else 3, seconds),
+        warm_up_seconds=QUICK_WARM_UP_SECONDS if quick else WARM_UP_SECONDS,
     )
