@@ -24,9 +24,8 @@ from loadtests.bench.go import generator_program
 from loadtests.bench.orders import Target
 from loadtests.history import CODES, Attempt
 
-# TCP connections to a target: callers are many processes with a channel each, which carries a few
-# calls at a time.
-CONNECTIONS = 64
+# TCP connections to a target: callers keep few, and each of them carries many calls.
+CONNECTIONS = 16
 # Calls in flight over all connections in a closed loop: enough to keep every worker busy.
 IN_FLIGHT = 256
 # Calls in flight in an open loop: more than the servers take at a time, so that only a server that

@@ -100,7 +100,7 @@ def plan_of(quick: bool, turns: int | None = None, seconds: float | None = None)
     every phase, and the timeline's windows then have a second, for a look at the benchmark itself.
     """
     batches = tuple(batch_row(items) for items in BATCH_SIZES)
-    usual = (5, 0.9) if quick else (10, 3.5)
+    usual = (4, 0.9) if quick else (10, 3.5)
     window_seconds = 1.0 if seconds else QUICK_WINDOW_SECONDS if quick else 60.0
     turns, seconds = turns or usual[0], seconds or usual[1]
     return Plan(

@@ -231,3 +231,17 @@ async def test_what_redis_was_not_told_is_told_when_it_is_back() -> None:
             admission.record(TENANT, [filled])
             await admission.told()
             assert await road(admission, offer) is Road.TOTAL_SPENT
+
+
+async def test_many_offers_that_redis_missed_are_told_in_parts() -> None:
+    offers = [OfferId(new_id()) for _ in range(3_000)]
+    with temporary_valkey() as url:
+        async with Redis.from_url(url) as client, Redis.from_url(url) as control:
+            breaker = Breaker(time.monotonic, PrometheusMetrics(CollectorRegistry()))
+            admission = RedisAdmission(client, breaker)
+            await control.client_pause(200)
+            admission.record(TENANT, [counters(offer, used=3, total_limit=3) for offer in offers])
+            await admission.told()
+            assert admission.available
+            assert await road(admission, offers[0]) is Road.TOTAL_SPENT
+            assert await road(admission, offers[-1]) is Road.TOTAL_SPENT

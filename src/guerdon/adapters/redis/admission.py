@@ -103,7 +103,8 @@ class RedisAdmission:
     def record(self, tenant_id: TenantId, counters: Sequence[Counters]) -> None:
         """Goes with the next batch's question if that comes at once, else by itself."""
         for told in counters:
-            self._keep(tenant_id, _Telling(told))
+            telling = _Telling(told) if self.available else _without_customers(told)
+            self._keep(tenant_id, telling)
 
     async def told(self) -> None:
         """Wait until there is nothing to be told."""
@@ -129,13 +130,16 @@ class RedisAdmission:
             self._recorder = None
 
     async def _tell_and_run(self, calls: Sequence[list[Any]]) -> Sequence[Any]:
-        """The replies of what is to be told and of the calls, in order; none when Redis failed."""
-        tellings, self._untold = self._untold, {}
+        """The replies to a part of what is to be told, and to the calls, in order; none when Redis
+        failed. A part is as much as a batch: Redis would not be done with thousands in time."""
+        if not self._breaker.permits():
+            return ()
+        part = list(itertools.islice(self._untold, BATCH_ITEMS_MAX))
+        tellings = {key: self._untold.pop(key) for key in part}
         replies = await self._run([*_record_calls(tellings), *calls])
         if not replies:
             for (tenant_id, _), telling in tellings.items():
-                without = msgspec.structs.replace(telling.counters, customers_used={})
-                self._keep(tenant_id, _Telling(without, customers_lost=True))
+                self._keep(tenant_id, _without_customers(telling.counters))
         return replies
 
     def _keep(self, tenant_id: TenantId, telling: _Telling) -> None:
@@ -148,8 +152,6 @@ class RedisAdmission:
             self._recorder = asyncio.create_task(self._tell_all())
 
     async def _run(self, calls: Sequence[list[Any]]) -> Sequence[Any]:
-        if not self._breaker.permits():
-            return ()
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
                 replies = await self._evaluate(calls)
@@ -216,6 +218,11 @@ def _call(
         name = prefix + offer_id.hex
         keys += (f"{name}:counters", f"{name}:customers")
     return ["EVALSHA", script.sha, len(keys), *keys, *arguments]
+
+
+def _without_customers(counters: Counters) -> _Telling:
+    """What waits for Redis must not grow with every customer."""
+    return _Telling(msgspec.structs.replace(counters, customers_used={}), customers_lost=True)
 
 
 def _record_calls(tellings: _Tellings) -> list[list[Any]]:
