@@ -15,6 +15,7 @@ import redis.asyncio
 
 from guerdon.domain.identifiers import OfferId
 from guerdon.limits import REDIS_COUNTERS_TTL_SECONDS
+from loadtests.faults.observe import counters_key
 from loadtests.history import CUSTOMER_LIMIT, TOTAL_LIMIT
 from tests.races.clients import Progress, connected, make_attempts, settle_all
 from tests.races.site import Site, Tenant, assert_used_up, calls_by_worker
@@ -151,7 +152,7 @@ async def assert_redis_agrees(site: Site, tenant: Tenant, offer_id: OfferId) -> 
     late = make_attempts(offer_id, [new_id()], CLIENTS)
     async with connected([site.server.address], tenant.key, CLIENTS) as clients:
         await settle_all(clients, late, Progress())
-    key = f"guerdon:{{{tenant.tenant_id.hex}:{offer_id.hex}}}:counters"
+    key = counters_key(tenant.tenant_id, offer_id)
     deadline = time.monotonic() + HEAL_SECONDS_MAX
     async with redis.asyncio.from_url(site.redis.url) as client:
         while await client.hget(key, "used") != str(TOTAL).encode():
