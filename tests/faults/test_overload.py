@@ -1,9 +1,6 @@
 """The proof of overload and of an outage, for a few seconds each; no figure is judged here that a
 busy machine may change."""
 
-import pytest
-
-from loadtests.bench.go import NoGoError, find_go
 from loadtests.faults.crowd import Seen, spread
 from loadtests.faults.overload import outage, overload, overload_shortfalls, saturating_callers
 from loadtests.faults.watch import Watched
@@ -19,18 +16,6 @@ RECOVERY_SECONDS_MAX = 5.0
 GOODPUT_SHARE_MIN = 0.2
 
 
-def has_go() -> bool:
-    try:
-        find_go()
-    except NoGoError:
-        return False
-    return True
-
-
-needs_go = pytest.mark.skipif(not has_go(), reason="the load generator is written in Go")
-
-
-@needs_go
 async def test_ten_times_the_callers_leave_a_server_at_work() -> None:
     report = await overload(
         seconds=OVERLOAD_SECONDS, step_seconds=ROUND_SECONDS, callers_tried=CALLERS_TRIED
@@ -42,7 +27,6 @@ async def test_ten_times_the_callers_leave_a_server_at_work() -> None:
     assert report.audit.passed, report.audit.failed_checks
 
 
-@needs_go
 async def test_callers_get_on_when_a_killed_database_is_back() -> None:
     report = await outage(
         before_seconds=ROUND_SECONDS,
