@@ -1,6 +1,8 @@
 """The proof of overload and of an outage, for a few seconds each; no figure is judged here that a
 busy machine may change."""
 
+import pytest
+
 from loadtests.faults.crowd import Seen, spread
 from loadtests.faults.overload import outage, overload, overload_shortfalls, saturating_callers
 from loadtests.faults.watch import Watched
