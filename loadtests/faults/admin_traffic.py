@@ -5,6 +5,7 @@ what is redeemed afterwards must be redeemed by that version or a later one.
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -53,7 +54,8 @@ class Admins:
             await channel.close()
 
     async def work(self, chance: random.Random) -> None:
-        """One random edit after the other, until cancelled. A pause is resumed before the next."""
+        """One random edit after the other, until cancelled. A pause is resumed before the next,
+        unless no server is up for so long that `finish` has to."""
         edits: list[tuple[int, Callable[[Ware, random.Random], Awaitable[None]]]] = [
             (5, self._raise_total),
             (3, self._lower_total),
@@ -66,7 +68,8 @@ class Admins:
         while True:
             await asyncio.sleep(chance.uniform(*EDIT_SECONDS))
             _, edit = chance.choices(edits, weights)[0]
-            await edit(chance.choice(self._wares), chance)
+            with contextlib.suppress(TimeoutError):
+                await edit(chance.choice(self._wares), chance)
 
     async def finish(self, ware: Ware) -> Offer:
         """The last edit: active, and no limit below what is used, so that each can be reached.
